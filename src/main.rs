@@ -1,0 +1,2 @@
+//! The iqtap command.
+fn main() {}
