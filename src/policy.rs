@@ -1,1 +1,105 @@
-//! (being built)
+//! [`Policy`]: one immutable numbered snapshot of everything that may change while a session lives, and [`Route`]:
+//! what is fixed when it begins. Takes compiled parts, gives them to sessions behind an `Arc`.
+
+use crate::rules::Modes;
+use crate::script::ScriptSet;
+use crate::xml::Limits;
+
+/// May change mid-session; swapped whole, between two stanzas.
+#[derive(Debug, Default)]
+pub struct Policy {
+    /// Counts up with each reload, from 1.
+    pub number: u64,
+    /// The IQ rules.
+    pub rules: Modes,
+    /// The scripts.
+    pub scripts: ScriptSet,
+    /// Put `code=` (XEP-0086) on the errors we make.
+    pub legacy_codes: bool,
+    /// What leaves when nothing was changed.
+    pub forward: Forward,
+    /// What becomes of a stanza whose script failed.
+    pub on_script_error: OnScriptError,
+}
+
+/// What leaves when nothing was changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Forward {
+    /// The very bytes that were judged.
+    #[default]
+    Exact,
+    /// Everything is written anew from its tree.
+    Normal,
+}
+
+/// What becomes of a stanza whose script failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnScriptError {
+    /// It goes on as if the script were not there.
+    #[default]
+    Pass,
+    /// It is dropped.
+    Drop,
+    /// It is answered with `internal-server-error` (dropped where an answer is forbidden).
+    Reject,
+}
+
+/// TLS towards the client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientTls {
+    /// None is offered.
+    Off,
+    /// STARTTLS is offered; direct TLS is taken too.
+    Offer,
+    /// STARTTLS is required; direct TLS is taken too.
+    #[default]
+    Require,
+    /// TLS from the first byte.
+    Direct,
+}
+
+/// TLS towards the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum ServerTls {
+    /// None.
+    Off,
+    /// STARTTLS; without it the session ends: never silently downgraded.
+    #[default]
+    Starttls,
+    /// TLS from the first byte (XEP-0368).
+    Direct,
+}
+
+/// Fixed when a session begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// TLS on the client's leg.
+    pub client_tls: ClientTls,
+    /// TLS on the server's leg.
+    pub server_tls: ServerTls,
+    /// Limits before the client has authenticated.
+    pub limits_before: Limits,
+    /// Limits afterwards.
+    pub limits_after: Limits,
+    /// Seconds from the first byte to a bound resource.
+    pub login_seconds: u64,
+    /// Seconds to wait for the peer's `</stream:stream>` after ours.
+    pub close_seconds: u64,
+}
+
+impl Default for Route {
+    fn default() -> Self {
+        Self {
+            client_tls: ClientTls::default(),
+            server_tls: ServerTls::default(),
+            limits_before: Limits::BEFORE_LOGIN,
+            limits_after: Limits::AFTER_LOGIN,
+            login_seconds: 30,
+            close_seconds: 5,
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Small facts everybody shares: sides, kinds of stanza, time, and what a script or rule may know of a session.
+
+/// One of the two legs, by the peer at its end; the key of all that exists twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Side {
+    /// The client's leg.
+    Client,
+    /// The server's leg.
+    Server,
+}
+
+impl Side {
+    /// The other leg.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
+    /// Index into pairs: 0 client, 1 server.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Client => 0,
+            Self::Server => 1,
+        }
+    }
+    /// The direction of what comes in on this side: `c2s` from the client, `s2c` from the server.
+    #[must_use]
+    pub const fn direction(self) -> &'static str {
+        match self {
+            Self::Client => "c2s",
+            Self::Server => "s2c",
+        }
+    }
+}
+
+/// The kinds of stanza (RFC 6120 §8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// `<message/>`
+    Message,
+    /// `<presence/>`
+    Presence,
+    /// `<iq/>`
+    Iq,
+}
+
+impl Kind {
+    /// The element name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Message => "message",
+            Self::Presence => "presence",
+            Self::Iq => "iq",
+        }
+    }
+}
+
+/// Microseconds since the Unix epoch, as the caller of the core tells it; never goes backwards within a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub u64);
+
+impl Timestamp {
+    /// This moment and `seconds` more.
+    #[must_use]
+    pub const fn plus_seconds(self, seconds: u64) -> Self {
+        Self(self.0.saturating_add(seconds.saturating_mul(1_000_000)))
+    }
+}
+
+/// What rules and scripts may know of the session they work in.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// Now.
+    pub now: Timestamp,
+    /// The session's number in this process.
+    pub session: u64,
+    /// The leg the stanza came in on.
+    pub side: Side,
+    /// The client's full JID, once bound.
+    pub jid: Option<&'a str>,
+    /// The domain the client asked for.
+    pub domain: &'a str,
+    /// The client's network address, as text.
+    pub peer: &'a str,
+}
