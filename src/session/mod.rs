@@ -45,6 +45,9 @@ impl Session {
     /// The only way in and out. Every fault of a peer is already an answer in `out`. `now` must not go backwards.
     pub fn handle(&mut self, now: Timestamp, input: Input<'_>, out: &mut Outbox) {
         self.core.now = self.core.now.max(now);
+        if self.core.over {
+            return;
+        }
         match input {
             Input::Bytes(side, bytes) => self.feed(side, bytes, out),
             Input::Eof(side) => self.core.eof(side, out),
