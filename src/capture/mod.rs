@@ -203,3 +203,23 @@ fn open(path: &Path) -> io::Result<File> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.create_new(true).open(path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::TlsInfo;
+
+    #[test]
+    fn a_full_disk_is_told_once_and_at_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut recorder = Recorder::create(&dir.path().join("a"), "iqtap").unwrap();
+        recorder.file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let note = Note::Tls(Side::Client, TlsInfo::default());
+        recorder.blocks.frame.extend([0; 100]);
+        recorder.blocks.packet(0, Timestamp(0), None).unwrap();
+        assert_eq!(recorder.flush().unwrap_err().kind(), io::ErrorKind::StorageFull);
+        recorder.note(1, "", Timestamp(0), &note).unwrap();
+        recorder.flush().unwrap();
+        assert_eq!(recorder.finish().unwrap_err().kind(), io::ErrorKind::StorageFull);
+    }
+}

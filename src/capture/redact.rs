@@ -249,8 +249,9 @@ fn blank(e: &mut Element, marker: fn(&str) -> String) -> bool {
     for node in &mut e.nodes {
         match node {
             Node::Text(text) if leaf || !text.trim().is_empty() => {
-                *text = marker(text);
-                found = true;
+                let mark = marker(text);
+                found |= mark != *text;
+                *text = mark;
             }
             Node::Text(_) => {}
             Node::Element(child) => found |= blank(child, marker),

@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 /// 2023-11-14 22:13:20 UTC
-pub const START: Timestamp = Timestamp(1_700_000_000_000_000);
+pub(crate) const START: Timestamp = Timestamp(1_700_000_000_000_000);
 
 /// A recorder on a file of its own; each note comes a millisecond after the one before.
-pub struct Tape {
+pub(crate) struct Tape {
     recorder: Recorder,
     dir: TempDir,
     at: Timestamp,
@@ -19,27 +19,27 @@ pub struct Tape {
 }
 
 impl Tape {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let recorder = Recorder::create(&dir.path().join("tape.pcapng"), "iqtap 0.0.0-test").unwrap();
         Self { recorder, dir, at: START, number: 0 }
     }
 
     /// Records one item; gives its number.
-    pub fn item(&mut self, side: Side, dir: Dir, bytes: impl Into<Bytes>) -> u64 {
+    pub(crate) fn item(&mut self, side: Side, dir: Dir, bytes: impl Into<Bytes>) -> u64 {
         self.number += 1;
         let seen = seen(side, dir, self.number, bytes.into());
         self.note(1, &Note::Seen(Box::new(seen)));
         self.number
     }
 
-    pub fn note(&mut self, session: u64, note: &Note) {
+    pub(crate) fn note(&mut self, session: u64, note: &Note) {
         self.at = Timestamp(self.at.0 + 1000);
         self.recorder.note(session, "203.0.113.9:40000", self.at, note).unwrap();
     }
 
     /// The file, whole; it lives as long as the directory does.
-    pub fn finish(self) -> (TempDir, PathBuf) {
+    pub(crate) fn finish(self) -> (TempDir, PathBuf) {
         self.recorder.finish().unwrap();
         let path = self.dir.path().join("tape.pcapng");
         (self.dir, path)
@@ -47,9 +47,9 @@ impl Tape {
 }
 
 /// An item as the session tells of it, told from its first bytes.
-pub fn seen(side: Side, dir: Dir, number: u64, bytes: Bytes) -> Seen {
+pub(crate) fn seen(side: Side, dir: Dir, number: u64, bytes: Bytes) -> Seen {
     let what = match bytes.as_ref() {
-        b if b.starts_with(b"<?xml") || b.starts_with(b"<stream:stream") => What::Header,
+        b if b.starts_with(b"<?xml") || b.starts_with(b"<stream:stream") || b.starts_with(b"<stream ") => What::Header,
         b if b.starts_with(b"</") => What::Close,
         b if b.starts_with(b"<iq") || b.starts_with(b"<s:iq") => What::Stanza(Kind::Iq),
         b if b.starts_with(b"<message") => What::Stanza(Kind::Message),
