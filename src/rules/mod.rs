@@ -3,8 +3,20 @@
 //! Takes a judged stanza, gives findings and what enforcing would do. Must not know the session, allocate for a
 //! stanza that breaks nothing, or change anything itself.
 
+mod catalog;
+mod iq;
+mod rule1_id;
+mod rule2_type;
+mod rule3_4_answers;
+mod rule5_request_child;
+mod rule6_result_child;
+mod rule7_error_child;
+
+pub use catalog::{RuleInfo, catalog};
+
 use crate::xml::View;
-use crate::xmpp::{Side, StanzaError};
+use crate::xmpp::{Side, StanzaError, ns};
+use iq::Iq;
 
 /// A rule's number as RFC 6120 §8.2.3 counts them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,6 +31,35 @@ pub enum Rule {
     ResultChild,
     /// 7: an error has an `<error/>` child.
     ErrorChild,
+}
+
+impl Rule {
+    /// All of them, in the RFC's order.
+    pub const ALL: [Self; 5] = [Self::Id, Self::Type, Self::RequestChild, Self::ResultChild, Self::ErrorChild];
+
+    /// Its number in RFC 6120 §8.2.3.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Id => 1,
+            Self::Type => 2,
+            Self::RequestChild => 5,
+            Self::ResultChild => 6,
+            Self::ErrorChild => 7,
+        }
+    }
+
+    /// The code of a finding that breaks it.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Id => "rule1",
+            Self::Type => "rule2",
+            Self::RequestChild => "rule5",
+            Self::ResultChild => "rule6",
+            Self::ErrorChild => "rule7",
+        }
+    }
 }
 
 /// What is done about a rule.
@@ -96,6 +137,49 @@ pub enum Enforce {
 
 /// Checks one stanza against every rule that is not off. Appends findings; gives what to do if an enforced rule is
 /// broken (the first in rule order that has something to do). Only `{jabber:client}iq` is looked at.
-pub fn check(_stanza: &View<'_>, _sender: Side, _modes: &Modes, _found: &mut Vec<Finding>) -> Option<Enforce> {
-    todo!()
+pub fn check(stanza: &View<'_>, sender: Side, modes: &Modes, found: &mut Vec<Finding>) -> Option<Enforce> {
+    if !stanza.is(ns::CLIENT, "iq") {
+        return None;
+    }
+    let iq = Iq::of(stanza);
+    let mut action = None;
+    for (rule, judge) in TABLE {
+        let mode = modes.get(sender, *rule);
+        if mode == Mode::Off {
+            continue;
+        }
+        let Some(broken) = judge(&iq) else { continue };
+        let enforced = broken.action.filter(|_| mode == Mode::Enforce);
+        action = action.or(enforced);
+        found.push(Finding { rule: Some(*rule), code: broken.code, severity: broken.severity, text: broken.text });
+    }
+    action
+}
+
+/// One rule's judgement of one iq; must not allocate unless the rule is broken.
+type Judge = fn(&Iq<'_>) -> Option<Broken>;
+
+/// The rules in their order. The order is also what makes enforcement safe when several are broken at once: rule 1
+/// turns an answer without id into a drop before any later rule would forward it.
+const TABLE: &[(Rule, Judge)] = &[
+    (Rule::Id, rule1_id::judge),
+    (Rule::Type, rule2_type::judge),
+    (Rule::RequestChild, rule5_request_child::judge),
+    (Rule::ResultChild, rule6_result_child::judge),
+    (Rule::ErrorChild, rule7_error_child::judge),
+];
+
+/// What a rule says of an iq that breaks it.
+struct Broken {
+    code: &'static str,
+    severity: Severity,
+    text: String,
+    /// What enforcing does; `None` where there is nothing to enforce.
+    action: Option<Enforce>,
+}
+
+impl Broken {
+    fn new(rule: Rule, text: String, action: Enforce) -> Self {
+        Self { code: rule.code(), severity: Severity::Violation, text, action: Some(action) }
+    }
 }

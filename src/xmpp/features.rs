@@ -1,6 +1,10 @@
 //! Stream features (RFC 6120 §4.3.2) and how iqtap edits what the server offers before the client sees it.
+//!
+//! Takes the server's `<stream:features/>`, gives it back with what cannot pass a middlebox taken out, and says what
+//! that was. Leaves alone whatever it does not know.
 
-use crate::xml::Element;
+use super::{ns, sasl};
+use crate::xml::{Element, Node};
 
 /// What to add and what to remove.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,18 +27,87 @@ pub struct Edited {
 /// Edits the server's `<stream:features/>` in place (the table of `protocol.md` B3): strips the server's `starttls`,
 /// compression, `-PLUS` together with `sasl-channel-binding`, EXTERNAL, GSSAPI and other mechanisms with security layers,
 /// SASL2, stream management (sm:2, sm:3); puts our own starttls first if asked.
-pub fn edit(_features: &mut Element, _edit: Edit) -> Edited {
-    todo!()
+pub fn edit(features: &mut Element, edit: Edit) -> Edited {
+    let mut edited = Edited::default();
+    prune(features, &mut edited);
+    if edit.offer_starttls {
+        features.nodes.insert(0, Node::Element(Element::new(ns::TLS, "starttls")));
+    }
+    edited
+}
+
+/// Removes what must go among the children of `parent`, then looks inside what stays: stream management also hides in
+/// the `<inline/>` of other features (XEP-0388, XEP-0386).
+fn prune(parent: &mut Element, edited: &mut Edited) {
+    parent.nodes.retain_mut(|node| match node {
+        Node::Text(_) => true,
+        Node::Element(child) => keep(child, edited),
+    });
+}
+
+/// Whether one feature stays; edits it if it stays in part.
+fn keep(feature: &mut Element, edited: &mut Edited) -> bool {
+    if let Some(name) = stripped_name(feature) {
+        edited.channel_binding |= feature.ns == ns::SASL_CB || has_plus(feature);
+        edited.stripped.push(name.to_owned());
+        return false;
+    }
+    if feature.is(ns::SASL, "mechanism") {
+        return keep_mechanism(feature, edited);
+    }
+    prune(feature, edited);
+    if feature.is(ns::SASL, "mechanisms") && feature.child(ns::SASL, "mechanism").is_none() {
+        // An empty list is not allowed (RFC 6120 §6.4.1).
+        edited.no_mechanism_left = true;
+        return false;
+    }
+    true
+}
+
+/// Whether one SASL mechanism stays.
+fn keep_mechanism(mechanism: &Element, edited: &mut Edited) -> bool {
+    let text = mechanism.text();
+    let name = text.trim();
+    if sasl::is_stripped(name) {
+        edited.channel_binding |= sasl::binds_channel(name);
+        edited.stripped.push(name.to_owned());
+        return false;
+    }
+    true
+}
+
+/// The name people know a feature by, if it is one that goes as a whole.
+fn stripped_name(feature: &Element) -> Option<&'static str> {
+    match (feature.ns.as_str(), feature.name.as_str()) {
+        (ns::TLS, "starttls") => Some("starttls"),
+        // COMPAT: the protocol's namespace is not the feature's, and servers have mixed them up.
+        (ns::COMPRESS_FEATURE | ns::COMPRESS, _) => Some("compression"),
+        (ns::SASL_CB, _) => Some("sasl-channel-binding"),
+        (ns::SASL2, _) => Some("sasl2"),
+        (ns::FAST, _) => Some("fast"),
+        (ns::SM3, _) => Some("sm:3"),
+        (ns::SM2, _) => Some("sm:2"),
+        // XEP-0386 §3.1 lists inline features by name: `<feature var='urn:xmpp:sm:3'/>`.
+        (_, "feature") if feature.attr("var") == Some(ns::SM3) => Some("sm:3"),
+        (_, "feature") if feature.attr("var") == Some(ns::SM2) => Some("sm:2"),
+        _ => None,
+    }
+}
+
+/// Whether a feature that goes as a whole (SASL2) listed a mechanism that binds channels.
+fn has_plus(feature: &Element) -> bool {
+    feature.children().any(|c| c.name == "mechanism" && sasl::binds_channel(c.text().trim()))
 }
 
 /// `<stream:features><starttls><required/></starttls></stream:features>`: all a client sees before TLS (RFC 6120 §5.3.1).
 #[must_use]
 pub fn only_starttls() -> Element {
-    todo!()
+    let starttls = Element::new(ns::TLS, "starttls").with_child(Element::new(ns::TLS, "required"));
+    Element::new(ns::STREAM, "features").with_child(starttls)
 }
 
 /// Whether the server offers STARTTLS.
 #[must_use]
-pub fn offers_starttls(_features: &Element) -> bool {
-    todo!()
+pub fn offers_starttls(features: &Element) -> bool {
+    features.child(ns::TLS, "starttls").is_some()
 }
