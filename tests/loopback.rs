@@ -8,6 +8,7 @@ use iqtap::xml::{Element, ItemKind, Limits, Scanner, Step, parse_element};
 use iqtap::xmpp::ns;
 use sasl::client::Mechanism as _;
 use sasl::client::mechanisms::Scram;
+use sasl::common::ChannelBinding;
 use sasl::common::scram::Sha1;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -135,9 +136,9 @@ fn error(stanza: &Element) -> (&str, &str, &str, Option<&str>) {
     (stanza.attr("type").unwrap(), &condition.name, error.attr("type").unwrap(), error.attr("code"))
 }
 
-fn scram(client: &mut Client, user: &str, password: &str) -> Element {
+fn scram(client: &mut Client, user: &str, password: &str, binding: ChannelBinding) -> Element {
     client.open();
-    let mut scram = Scram::<Sha1>::from_password(user, password).unwrap();
+    let mut scram = Scram::<Sha1>::new(user, password, binding).unwrap();
     let challenge = client.auth("SCRAM-SHA-1", std::str::from_utf8(&scram.initial()).unwrap());
     if challenge.name != "challenge" {
         return challenge;
@@ -208,12 +209,15 @@ fn anonymous_gets_a_name_of_its_own() {
 #[test]
 fn scram_wants_the_right_password() {
     let addr = server();
-    let mut client = Client::connect(addr);
-    assert_eq!(scram(&mut client, "juliet", SAMPLE_PASSWORD).name, "success");
-    client.bind("balcony");
-    assert_eq!(client.jid, "juliet@localhost/balcony");
+    // The flags 'n' and 'y' of RFC 5802 §6.
+    for binding in [ChannelBinding::None, ChannelBinding::Unsupported] {
+        let mut client = Client::connect(addr);
+        assert_eq!(scram(&mut client, "juliet", SAMPLE_PASSWORD, binding).name, "success");
+        client.bind("balcony");
+        assert!(client.jid.starts_with("juliet@localhost/"));
+    }
     for (user, password) in [("juliet", "wrong"), ("tybalt", SAMPLE_PASSWORD)] {
-        let failure = scram(&mut Client::connect(addr), user, password);
+        let failure = scram(&mut Client::connect(addr), user, password, ChannelBinding::None);
         assert!(failure.is(ns::SASL, "failure"));
         assert!(failure.child(ns::SASL, "not-authorized").is_some(), "{failure:?}");
     }
