@@ -3,6 +3,8 @@
 //! Nothing here is copied or allocated per stanza; [`View`] joins a `Head`, its bytes and the stream's [`Root`]
 //! and answers questions in terms of strings. Must not judge anything.
 
+use super::XML_NS;
+use super::scan::{same, slice, value_text};
 use std::borrow::Cow;
 
 /// A byte range inside the element's bytes.
@@ -132,62 +134,90 @@ impl<'a> View<'a> {
     /// The element's local name.
     #[must_use]
     pub fn name(&self) -> &'a str {
-        let _ = self;
-        todo!()
+        self.local(&self.head.name)
     }
     /// The element's namespace name, empty for none.
     #[must_use]
     pub fn ns(&self) -> Cow<'a, str> {
-        todo!()
+        self.namespace(&self.head.name)
     }
     /// Whether the element has this expanded name.
     #[must_use]
-    pub fn is(&self, _ns: &str, _name: &str) -> bool {
-        todo!()
+    pub fn is(&self, ns: &str, name: &str) -> bool {
+        self.name_is(&self.head.name, ns, name)
     }
     /// Whether a name in this element's head equals an expanded name.
     #[must_use]
-    pub fn name_is(&self, _what: &Name, _ns: &str, _name: &str) -> bool {
-        todo!()
+    pub fn name_is(&self, what: &Name, ns: &str, name: &str) -> bool {
+        if !same(slice(self.bytes, what.local), name.as_bytes()) {
+            return false;
+        }
+        match what.ns {
+            NsRef::Local(value) if !value.escaped => same(slice(self.bytes, value.span), ns.as_bytes()),
+            _ => same(self.namespace(what).as_bytes(), ns.as_bytes()),
+        }
     }
     /// Expanded name (namespace, local) of a [`Name`] of this head.
     #[must_use]
-    pub fn expand(&self, _what: &Name) -> (Cow<'a, str>, &'a str) {
-        todo!()
+    pub fn expand(&self, what: &Name) -> (Cow<'a, str>, &'a str) {
+        (self.namespace(what), self.local(what))
     }
     /// Attribute `id`.
     #[must_use]
     pub fn id(&self) -> Option<Cow<'a, str>> {
-        todo!()
+        self.head.id.as_ref().map(|v| self.value(v))
     }
     /// Attribute `type`.
     #[must_use]
     pub fn kind(&self) -> Option<Cow<'a, str>> {
-        todo!()
+        self.head.kind.as_ref().map(|v| self.value(v))
     }
     /// Attribute `to`.
     #[must_use]
     pub fn to(&self) -> Option<Cow<'a, str>> {
-        todo!()
+        self.head.to.as_ref().map(|v| self.value(v))
     }
     /// Attribute `from`.
     #[must_use]
     pub fn from(&self) -> Option<Cow<'a, str>> {
-        todo!()
+        self.head.from.as_ref().map(|v| self.value(v))
     }
     /// Attribute `xml:lang` of the element itself.
     #[must_use]
     pub fn lang(&self) -> Option<Cow<'a, str>> {
-        todo!()
+        self.head.lang.as_ref().map(|v| self.value(v))
     }
     /// Expanded name of the payload: the first child element that is not `<error/>`.
     #[must_use]
     pub fn payload(&self) -> Option<(Cow<'a, str>, &'a str)> {
-        todo!()
+        self.head.payload.as_ref().map(|n| self.expand(n))
     }
     /// Expanded name of the first child element.
     #[must_use]
     pub fn first_child(&self) -> Option<(Cow<'a, str>, &'a str)> {
-        todo!()
+        self.head.first_child.as_ref().map(|n| self.expand(n))
     }
+    /// An attribute value of this head: borrowed unless it is escaped. (Literal white space is as written in the bytes;
+    /// only [`super::normalise`]d bytes have the value every parser sees.)
+    #[must_use]
+    pub fn value(&self, value: &Value) -> Cow<'a, str> {
+        let raw = slice(self.bytes, value.span);
+        if value.escaped { value_text(raw) } else { Cow::Borrowed(text(raw)) }
+    }
+    fn local(&self, what: &Name) -> &'a str {
+        text(slice(self.bytes, what.local))
+    }
+    fn namespace(&self, what: &Name) -> Cow<'a, str> {
+        match what.ns {
+            NsRef::None => Cow::Borrowed(""),
+            NsRef::Xml => Cow::Borrowed(XML_NS),
+            NsRef::Root(i) => Cow::Borrowed(self.root.decls.get(usize::from(i)).map_or("", |(_, name)| name.as_str())),
+            NsRef::Local(value) => self.value(&value),
+        }
+    }
+}
+
+/// The scanner has proved the bytes to be UTF-8, and spans lie between characters.
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or_default()
 }
