@@ -3,8 +3,23 @@
 //! Takes a judged stanza and facts, gives a verdict. The only room that names rhai. Must not see the session,
 //! touch a file after compiling, or read a clock.
 
+mod compile;
+mod engine;
+mod failure;
+mod log;
+mod path;
+mod session;
+mod stanza;
+mod verdict;
+
 use crate::xml::{Element, View};
 use crate::xmpp::{Facts, Kind, StanzaError};
+use compile::{Hook, Script};
+use failure::Failure;
+use rhai::{CallFnOptions, Dynamic, Engine, Scope};
+use session::Session;
+use stanza::Stanza;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 /// Limits on one run of one hook.
@@ -26,7 +41,13 @@ impl Default for ScriptLimits {
 
 /// Several scripts, compiled, in the order given. Immutable; shared by all sessions.
 #[derive(Debug, Default)]
-pub struct ScriptSet {}
+pub struct ScriptSet {
+    /// There is one as soon as there is a script.
+    engine: Option<Engine>,
+    scripts: Vec<Script>,
+    /// The bits of the kinds that some script has a hook for.
+    kinds: u8,
+}
 
 /// Why a script could not be loaded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -86,24 +107,91 @@ impl ScriptSet {
     ///
     /// # Errors
     /// The first file that cannot be read or compiled.
-    pub fn load(_paths: &[PathBuf], _limits: ScriptLimits) -> Result<Self, LoadError> {
-        todo!()
+    pub fn load(paths: &[PathBuf], limits: ScriptLimits) -> Result<Self, LoadError> {
+        let mut set = Self::default();
+        for path in paths {
+            let text = std::fs::read_to_string(path).map_err(|why| {
+                let message = format!("cannot be read: {why}");
+                LoadError { path: path.clone(), line: 0, column: 0, message }
+            })?;
+            set.add(path, &text, limits)?;
+        }
+        Ok(set)
     }
+
     /// Compiles one script from its text (tests, playbooks).
     ///
     /// # Errors
     /// If it does not compile.
-    pub fn from_text(_name: &Path, _text: &str, _limits: ScriptLimits) -> Result<Self, LoadError> {
-        todo!()
+    pub fn from_text(name: &Path, text: &str, limits: ScriptLimits) -> Result<Self, LoadError> {
+        let mut set = Self::default();
+        set.add(name, text, limits)?;
+        Ok(set)
     }
+
+    fn add(&mut self, path: &Path, text: &str, limits: ScriptLimits) -> Result<(), LoadError> {
+        let engine = self.engine.get_or_insert_with(|| engine::engine(limits));
+        let script = compile::compile(engine, path, text)?;
+        self.kinds |= script.kinds();
+        self.scripts.push(script);
+        Ok(())
+    }
+
     /// Whether any script has a hook for this kind: one bit test.
     #[must_use]
-    pub fn listens(&self, _kind: Kind) -> bool {
-        false
+    pub fn listens(&self, kind: Kind) -> bool {
+        self.kinds & compile::bit(kind) != 0
     }
-    /// Runs the hooks of one kind over one stanza.
+
+    /// Runs the hooks of one kind over one stanza, script by script, until one gives a verdict other than pass. Each sees
+    /// what those before it have rewritten; what a script that fails has rewritten is undone.
     #[must_use]
-    pub fn run(&self, _kind: Kind, _stanza: &View<'_>, _facts: &Facts<'_>) -> Outcome {
-        todo!()
+    pub fn run(&self, kind: Kind, stanza: &View<'_>, facts: &Facts<'_>) -> Outcome {
+        let mut outcome =
+            Outcome { verdict: Verdict::Pass, by: None, element: None, logs: Vec::new(), errors: Vec::new() };
+        let Some(engine) = self.engine.as_ref().filter(|_| self.listens(kind)) else { return outcome };
+        let work = Stanza::new(kind, stanza, facts.side);
+        for script in &self.scripts {
+            let Some(hook) = script.hook(kind) else { continue };
+            let before = work.save();
+            let ran = call(engine, script, hook, &work, facts).and_then(|returned| {
+                verdict::judge(returned, kind, stanza).map_err(|reason| Failure::at_line(hook.line, reason))
+            });
+            outcome.logs.extend(log::take(&script.name));
+            let by = || Some(format!("{}:{}", script.name, hook.line));
+            match ran {
+                Ok(Verdict::Pass) if work.differs(&before) => outcome.by = by(),
+                Ok(Verdict::Pass) => {}
+                // Nothing is forwarded: what was rewritten on the way is of no more interest.
+                Ok(verdict) => return Outcome { verdict, by: by(), ..outcome },
+                Err(failure) => {
+                    work.restore(before);
+                    outcome.errors.push(failure::located(&script.path, &failure));
+                }
+            }
+        }
+        outcome.element = work.take_edited();
+        outcome
+    }
+}
+
+/// Calls one hook. A panic in Rhai or below is a failure of this script like any other.
+fn call(engine: &Engine, script: &Script, hook: &Hook, stanza: &Stanza, facts: &Facts<'_>) -> Result<Dynamic, Failure> {
+    // The script's body has run when it was compiled; it is not run again.
+    let options = CallFnOptions::new().eval_ast(false).rewind_scope(false);
+    let ran = catch_unwind(AssertUnwindSafe(|| {
+        let mut scope = Scope::new();
+        let stanza = stanza.clone();
+        if hook.wants_session {
+            let arguments = (stanza, Session::of(facts));
+            engine.call_fn_with_options::<Dynamic>(options, &mut scope, &script.ast, hook.name, arguments)
+        } else {
+            engine.call_fn_with_options::<Dynamic>(options, &mut scope, &script.ast, hook.name, (stanza,))
+        }
+    }));
+    match ran {
+        Ok(Ok(returned)) => Ok(returned),
+        Ok(Err(error)) => Err(failure::explain(*error).or_line(hook.line)),
+        Err(_) => Err(Failure::at_line(hook.line, "the script engine panicked; please report this".to_owned())),
     }
 }

@@ -1,0 +1,47 @@
+//! The Rhai engine: what scripts may use, and how much of it.
+//!
+//! No modules, no `eval`, no sleeping: a hook runs to its end or to a limit, and touches nothing outside its stanza.
+
+use super::{ScriptLimits, log, session, stanza, verdict};
+use rhai::packages::{Package as _, StandardPackage};
+use rhai::{Engine, EvalAltResult};
+
+/// What a fallible function of the API returns.
+pub(super) type Fallible<T> = Result<T, Box<EvalAltResult>>;
+
+/// An error of the API, worded for the script's author; Rhai adds the place of the call.
+pub(super) fn fail<T>(text: impl Into<String>) -> Fallible<T> {
+    Err(text.into().into())
+}
+
+/// Nesting of expressions: outside and inside functions. With the call depth it bounds the native stack.
+const EXPRESSION_DEPTH: (usize, usize) = (64, 32);
+/// Variables alive in one function.
+const VARIABLES: usize = 128;
+
+/// An engine with iqtap's API. Raw: without the module loader, and without the string interner, which is behind a lock
+/// that all sessions would share.
+pub(super) fn engine(limits: ScriptLimits) -> Engine {
+    let mut engine = Engine::new_raw();
+    engine.register_global_module(StandardPackage::new().as_shared_module());
+    engine.set_max_operations(limits.operations);
+    engine.set_max_call_levels(limits.call_depth);
+    engine.set_max_string_size(limits.size);
+    engine.set_max_array_size(limits.size);
+    engine.set_max_map_size(limits.size);
+    engine.set_max_expr_depths(EXPRESSION_DEPTH.0, EXPRESSION_DEPTH.1);
+    engine.set_max_variables(VARIABLES);
+    for symbol in ["eval", "import", "export", "sleep"] {
+        engine.disable_symbol(symbol);
+    }
+    // `Fn("sleep")` would still reach the function behind the symbol.
+    engine.register_fn("sleep", |_: i64| fail::<()>(NO_SLEEP));
+    engine.register_fn("sleep", |_: f64| fail::<()>(NO_SLEEP));
+    log::register(&mut engine);
+    session::register(&mut engine);
+    stanza::register(&mut engine);
+    verdict::register(&mut engine);
+    engine
+}
+
+const NO_SLEEP: &str = "a hook cannot sleep: the session would stand still";
