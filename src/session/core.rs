@@ -13,7 +13,7 @@ use super::{Act, Dir, Fate, How, Note, Origin, Outbox, Tally, What};
 use crate::policy::{Policy, Route};
 use crate::xml::{Element, Limits, Scope, write_element};
 use crate::xmpp::{Header, Side, Timestamp};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
 
 /// Where the client's leg stands.
@@ -120,6 +120,8 @@ pub(super) struct Core {
     pub(super) tally: Tally,
     /// Items seen so far, both legs and ways.
     pub(super) items: u64,
+    /// The item at hand as it stood on the wire, where that differs from what was judged (an untidy one).
+    pub(super) untidy: Option<Bytes>,
     login_deadline: Timestamp,
     pub(super) close_deadline: Option<Timestamp>,
     /// A leg's scanner must be renewed.
@@ -159,6 +161,7 @@ impl Core {
             jid: None,
             tally: Tally::default(),
             items: 0,
+            untidy: None,
             login_deadline,
             close_deadline: None,
             restarted: false,
@@ -250,7 +253,8 @@ impl Core {
     /// Notes something that came in and concerns nobody but us, or is not a stanza.
     pub(super) fn note_in(&mut self, side: Side, what: What, bytes: &[u8], fate: Fate, out: &mut Outbox) -> u64 {
         let number = self.next_item();
-        out.saw(side, Dir::In, number, what, bytes, fate, Origin::Peer);
+        let untidy = self.untidy.take();
+        out.saw(side, Dir::In, number, what, untidy.as_deref().unwrap_or(bytes), fate, Origin::Peer);
         number
     }
 

@@ -21,7 +21,7 @@ use self::core::{Core, Gate};
 use crate::policy::{Policy, Route};
 use crate::xml::{Fault, ItemKind, Refusal, Scanner, Step, View, normalise};
 use crate::xmpp::{Side, Timestamp};
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use std::sync::Arc;
 
 /// Two XML streams, joined: what the client says to us and what we say to the server.
@@ -161,7 +161,11 @@ impl Session {
             ItemKind::Open => self.core.header_in(side, scanner.open(), bytes, out),
             ItemKind::Close => self.core.peer_closed(side, bytes, out),
             ItemKind::Element if head.untidy => match normalise(bytes, root) {
-                Some((bytes, head)) => self.core.element(side, &View { bytes: &bytes, head: &head, root }, out),
+                Some((tidy, head)) => {
+                    self.core.untidy = out.watched.then(|| Bytes::copy_from_slice(bytes));
+                    self.core.element(side, &View { bytes: &tidy, head: &head, root }, out);
+                    self.core.untidy = None;
+                }
                 None => self.core.refused(
                     side,
                     &Refusal { fault: Fault::NotWellFormed, why: "it reads differently once tidied", at: 0 },

@@ -50,7 +50,7 @@ impl Core {
                 dir: Dir::In,
                 number,
                 what: What::Stanza(kind),
-                bytes: Bytes::copy_from_slice(view.bytes),
+                bytes: self.untidy.take().unwrap_or_else(|| Bytes::copy_from_slice(view.bytes)),
                 stanza: Some(read(view)),
                 fate,
                 origin: Origin::Peer,
