@@ -42,7 +42,12 @@ fn tally() -> Tally {
 /// A session with a bit of everything.
 fn notes() -> Vec<Note> {
     let (c, s, iq) = (Side::Client, Side::Server, What::Stanza(Kind::Iq));
-    let tls = TlsInfo { version: "TLSv1.3".into(), cipher: "TLS13_AES_128_GCM_SHA256".into(), name: Some("example.org".into()), alpn: None };
+    let tls = TlsInfo {
+        version: "TLSv1.3".into(),
+        cipher: "TLS13_AES_128_GCM_SHA256".into(),
+        name: Some("example.org".into()),
+        alpn: None,
+    };
     let me = "juliet@example.org/balcony";
     let ping = ("urn:xmpp:ping", "ping");
     let rule5 = "an iq of type get must have exactly one child element; this one has 2";
@@ -55,19 +60,53 @@ fn notes() -> Vec<Note> {
         Note::Bound(me.into()),
         stanza(c, Dir::In, iq, info("get", "p1", "", "example.org", ping)),
         stanza(s, Dir::In, iq, info("result", "p1", "example.org", me, ("", ""))),
-        stanza(s, Dir::In, iq, StanzaInfo { condition: Some("item-not-found".into()), ..info("error", "v1", "", me, ("vcard-temp", "vCard")) }),
-        stanza(c, Dir::In, What::Stanza(Kind::Presence), info("", "", "", "", ("http://jabber.org/protocol/caps", "c"))),
-        stanza(c, Dir::In, What::Stanza(Kind::Message), info("chat", "3f2504e0-4f89-11d3-9a0c-0305e82c3301", me, "romeo@montague.example/orchard-of-a-long-name", ("jabber:client", "body"))),
-        seen(stanza(c, Dir::In, iq, info("get", "d1", "", "", ("http://jabber.org/protocol/disco#info", "query"))), |s| {
-            s.fate = Fate::Rejected("bad-request".into(), "rule 5".into());
-            s.findings = vec![finding("rule5", rule5), finding("rule7-3920", "should echo the request")];
-        }),
+        stanza(
+            s,
+            Dir::In,
+            iq,
+            StanzaInfo {
+                condition: Some("item-not-found".into()),
+                ..info("error", "v1", "", me, ("vcard-temp", "vCard"))
+            },
+        ),
+        stanza(
+            c,
+            Dir::In,
+            What::Stanza(Kind::Presence),
+            info("", "", "", "", ("http://jabber.org/protocol/caps", "c")),
+        ),
+        stanza(
+            c,
+            Dir::In,
+            What::Stanza(Kind::Message),
+            info(
+                "chat",
+                "3f2504e0-4f89-11d3-9a0c-0305e82c3301",
+                me,
+                "romeo@montague.example/orchard-of-a-long-name",
+                ("jabber:client", "body"),
+            ),
+        ),
+        seen(
+            stanza(c, Dir::In, iq, info("get", "d1", "", "", ("http://jabber.org/protocol/disco#info", "query"))),
+            |s| {
+                s.fate = Fate::Rejected("bad-request".into(), "rule 5".into());
+                s.findings = vec![finding("rule5", rule5), finding("rule7-3920", "should echo the request")];
+            },
+        ),
         Note::Finding { side: c, id: Some("d1".into()), number: 1, finding: finding("rule5", rule5) },
-        seen(stanza(c, Dir::Out, iq, info("error", "d1", "", me, ("", ""))), |s| s.origin = Origin::Made(1, "rule 5".into())),
-        seen(stanza(c, Dir::In, iq, info("set", "a1", "", "", ("urn:example:a-namespace-nobody-has-heard-of", "x"))), |s| {
-            s.fate = Fate::Rewritten("alias.rhai:7".into());
+        seen(stanza(c, Dir::Out, iq, info("error", "d1", "", me, ("", ""))), |s| {
+            s.origin = Origin::Made(1, "rule 5".into())
         }),
-        seen(stanza(s, Dir::Out, iq, info("set", "a1", "", "", ("urn:example:y", "y"))), |s| s.origin = Origin::Rewritten(1, "alias.rhai:7".into())),
+        seen(
+            stanza(c, Dir::In, iq, info("set", "a1", "", "", ("urn:example:a-namespace-nobody-has-heard-of", "x"))),
+            |s| {
+                s.fate = Fate::Rewritten("alias.rhai:7".into());
+            },
+        ),
+        seen(stanza(s, Dir::Out, iq, info("set", "a1", "", "", ("urn:example:y", "y"))), |s| {
+            s.origin = Origin::Rewritten(1, "alias.rhai:7".into())
+        }),
         seen(stanza(s, Dir::Out, iq, info("set", "not", "", "shown", ("", ""))), |s| s.origin = Origin::Forwarded(1)),
         stanza(c, Dir::In, What::Other, StanzaInfo::default()),
         stanza(c, Dir::In, What::Space, StanzaInfo::default()),
