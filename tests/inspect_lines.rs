@@ -6,7 +6,7 @@ mod inspect_support;
 use inspect_support::{Screen, finding, stanza};
 use iqtap::inspect::PrinterOptions;
 use iqtap::script::LogLine;
-use iqtap::session::tally::IqCount;
+use iqtap::session::IqCount;
 use iqtap::session::{Dir, Fate, Note, Origin, Seen, StanzaInfo, Tally, TlsInfo, What};
 use iqtap::xmpp::{Kind, Side, StreamCondition};
 use jiff::tz::{self, TimeZone};
