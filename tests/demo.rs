@@ -45,9 +45,13 @@ fn every_exchange_is_shown_with_its_verdict() {
         (
             "8. A result with two children (rule 6)",
             &["romeo's C:", "S:", "romeo's S:"],
-            "rewritten by rule6 and passed on",
+            "turned into an error by rule6 (undefined-condition) and passed on",
         ),
-        ("9. An error that does not say which (rule 7)", &["<undefined-condition"], "rewritten by rule7 and passed on"),
+        (
+            "9. An error that does not say which (rule 7)",
+            &["<undefined-condition"],
+            "error added by rule7 (undefined-condition) and passed on",
+        ),
         (
             "10. A request that a script rejects",
             &["fn on_iq(iq)", "<not-allowed", "private storage is read-only here"],

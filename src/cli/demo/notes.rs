@@ -4,7 +4,7 @@
 
 use super::client::Trouble;
 use crate::net::{SessionInfo, Sink};
-use crate::session::{Dir, Fate, Note, Seen, Tally, What};
+use crate::session::{Dir, Fate, Note, Origin, Seen, Tally, What};
 use crate::xmpp::{Side, Timestamp};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -20,10 +20,34 @@ pub(super) struct Verdict {
     pub(super) fate: &'static str,
     /// By which rule or script; empty if by none.
     pub(super) by: String,
-    /// The condition of the error it was answered with.
+    /// The condition of the error it was answered with, or became.
     pub(super) condition: Option<String>,
+    /// How it was changed.
+    pub(super) change: Option<Change>,
     /// What was found wrong.
     pub(super) findings: Vec<String>,
+}
+
+/// What a rewritten stanza became.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// It was no error before.
+    TurnedIntoError,
+    /// It was an error already, but did not say which.
+    ErrorAdded,
+}
+
+impl Change {
+    /// From what went out in the place of what came in.
+    fn between(came: &Seen, left: &Seen) -> Option<Self> {
+        let (came, left) = (came.stanza.as_ref()?, left.stanza.as_ref()?);
+        left.condition.as_ref()?;
+        match (came.kind.as_deref(), &came.condition) {
+            (Some("error"), None) => Some(Self::ErrorAdded),
+            (Some("error"), Some(_)) => None,
+            _ => Some(Self::TurnedIntoError),
+        }
+    }
 }
 
 impl From<&Seen> for Verdict {
@@ -36,7 +60,7 @@ impl From<&Seen> for Verdict {
             Fate::Rejected(condition, by) => ("rejected", by.clone(), Some(condition.clone())),
         };
         let findings = seen.findings.iter().map(|finding| finding.text.clone()).collect();
-        Self { fate, by, condition, findings }
+        Self { fate, by, condition, change: None, findings }
     }
 }
 
@@ -44,12 +68,15 @@ impl std::fmt::Display for Verdict {
     /// One line, as it is shown.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let by = &self.by;
-        match (self.fate, &self.condition) {
+        let condition = self.condition.as_deref().unwrap_or_default();
+        match (self.fate, self.change) {
             ("passed", _) => f.write_str("passed on, untouched")?,
-            ("rejected", Some(condition)) => write!(f, "held back by {by}, answered with {condition}")?,
-            ("rewritten", _) => write!(f, "rewritten by {by} and passed on")?,
-            ("dropped", _) => write!(f, "dropped by {by}")?,
-            (fate, _) => write!(f, "{fate} by {by}")?,
+            ("rejected", _) => write!(f, "held back by {by}, answered with {condition}")?,
+            (_, Some(Change::TurnedIntoError)) => {
+                write!(f, "turned into an error by {by} ({condition}) and passed on")?
+            }
+            (_, Some(Change::ErrorAdded)) => write!(f, "error added by {by} ({condition}) and passed on")?,
+            (fate, None) => write!(f, "{fate} by {by}")?,
         }
         self.findings.iter().try_for_each(|finding| write!(f, "; {finding}"))
     }
@@ -69,11 +96,12 @@ pub(super) fn notes() -> (Listener, Notes) {
 
 impl Sink for Listener {
     fn take(&mut self, _: &SessionInfo, _: Timestamp, note: &Note) {
-        if let Note::Seen(seen) = note
-            && !self.0.is_closed()
-            && (seen.side, seen.dir) == (Side::Client, Dir::In)
-            && matches!(seen.what, What::Stanza(_))
-        {
+        let Note::Seen(seen) = note else { return };
+        let told = match seen.dir {
+            Dir::In => seen.side == Side::Client,
+            Dir::Out => matches!(seen.origin, Origin::Rewritten(..)),
+        };
+        if told && matches!(seen.what, What::Stanza(_)) && !self.0.is_closed() {
             let _ = self.0.send(Seen::clone(seen));
         }
     }
@@ -85,13 +113,26 @@ impl Notes {
     /// What became of the stanza a client sent as just these bytes.
     pub(super) async fn verdict(&mut self, sent: &str) -> Result<Verdict, Trouble> {
         let search = async {
-            while let Some(seen) = self.0.recv().await {
-                if seen.bytes == sent.as_bytes() {
-                    return Ok(Verdict::from(&seen));
-                }
+            let came = self.find(|seen| seen.dir == Dir::In && seen.bytes == sent.as_bytes()).await?;
+            let mut verdict = Verdict::from(&came);
+            if let Fate::Rewritten(_) = came.fate {
+                let left =
+                    self.find(|seen| matches!(seen.origin, Origin::Rewritten(of, _) if of == came.number)).await?;
+                verdict.change = Change::between(&came, &left);
+                verdict.condition = left.stanza.and_then(|stanza| stanza.condition);
             }
-            Err("the proxy has stopped".to_owned())
+            Some(verdict)
         };
-        timeout(PATIENCE, search).await.unwrap_or_else(|_| Err("iqtap has noted nothing about it".to_owned()))
+        let found = timeout(PATIENCE, search).await.map_err(|_| "iqtap has noted nothing about it".to_owned())?;
+        found.ok_or_else(|| "the proxy has stopped".to_owned())
+    }
+
+    async fn find(&mut self, is_it: impl Fn(&Seen) -> bool) -> Option<Seen> {
+        loop {
+            let seen = self.0.recv().await?;
+            if is_it(&seen) {
+                return Some(seen);
+            }
+        }
     }
 }

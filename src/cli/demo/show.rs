@@ -36,7 +36,7 @@ pub(super) fn exchange(played: &Played) -> String {
     let Played { number, title, about, lines, verdict } = played;
     let mut text = format!("\n{HEADING}{number}. {title}{HEADING:#}\n");
     for line in about.lines() {
-        let _ = writeln!(text, "{:MARGIN$} {ABOUT}{line}{ABOUT:#}", "");
+        let _ = writeln!(text, "   {ABOUT}{line}{ABOUT:#}");
     }
     for (who, xml) in lines {
         let (label, style) = match who {
