@@ -32,7 +32,10 @@ fn meaning(config: &Config) -> String {
         let _ = writeln!(text, "{what:<16}{value}"); // writing to a string cannot fail
     };
     line("listen", config.listen.to_string());
-    line("upstream", config.upstream.as_ref().map_or("(to be named with --upstream)".into(), ToString::to_string));
+    line(
+        "upstream",
+        config.upstream.as_ref().map_or_else(|| "(to be named with --upstream)".to_owned(), ToString::to_string),
+    );
     line("client TLS", word(&route.client_tls));
     line("server TLS", format!("{}{}", word(&route.server_tls), trust(config)));
     line("rules", rules(&config.rules));

@@ -163,12 +163,7 @@ async fn serve(setup: Setup, config: &Config) -> Result<(), Failure> {
     }
     tracing::debug!(%listen, "listening");
     tokio::select! {
-        summary = server.run(first) => {
-            if !config.quiet {
-                print::aside(&sinks::summary(&summary));
-            }
-            Ok(())
-        }
+        _ = server.run(first) => Ok(()), // the printer has told the total
         () = second => Err(Failure::runtime("stopped at once by a second signal; a capture may miss its end")),
     }
 }

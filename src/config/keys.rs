@@ -28,7 +28,7 @@ pub(super) fn read(text: &str, path: &Path) -> Result<Config, ConfigError> {
         message,
     };
     let keys: Keys = toml::from_str(text).map_err(|error| fail((error.span(), explain(error.message()))))?;
-    let directory = path.parent().unwrap_or(Path::new(""));
+    let directory = path.parent().unwrap_or_else(|| Path::new(""));
     keys.config(path, directory).map_err(|(span, message)| fail((Some(span), message)))
 }
 

@@ -16,12 +16,14 @@ mod listen;
 mod mint;
 mod notes;
 mod pump;
+mod record;
 mod scratch;
 mod tls;
 mod wire;
 
 pub use listen::{BindError, Server, Setup};
 pub use notes::{SessionInfo, Sink, Summary};
+pub use record::Recording;
 pub use tls::{ClientCertificate, TlsError, Trust};
 
 use std::borrow::Cow;

@@ -34,8 +34,10 @@ pub trait Sink: Send {
     fn take(&mut self, session: &SessionInfo, now: Timestamp, note: &Note);
     /// Called about once a second while there is news: nothing older should be lost by a crash.
     fn flush(&mut self) {}
-    /// The end: nothing comes after it.
-    fn finish(&mut self) {}
+    /// Called when no more news is waiting: what people watch should be seen by now.
+    fn idle(&mut self) {}
+    /// The end: nothing comes after it. `total` is what all sessions counted.
+    fn finish(&mut self, total: &Tally);
 }
 
 /// What one call of a session told.
@@ -95,12 +97,15 @@ async fn consume(mut receiver: mpsc::Receiver<Batch>, mut sinks: Vec<Box<dyn Sin
             take(&mut sinks, &mut total, &batch);
             flush_at = flush_at.or_else(|| Some(Instant::now() + FLUSH_EVERY));
         }
+        if receiver.is_empty() {
+            sinks.iter_mut().for_each(|sink| sink.idle());
+        }
         if flush_at.is_some_and(|at| at <= Instant::now()) {
             sinks.iter_mut().for_each(|sink| sink.flush());
             flush_at = None;
         }
     }
-    sinks.iter_mut().for_each(|sink| sink.finish());
+    sinks.iter_mut().for_each(|sink| sink.finish(&total));
     total
 }
 

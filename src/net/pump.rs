@@ -81,6 +81,8 @@ pub(super) struct Pump {
     not_before: Timestamp,
     stop: Pin<Box<OwnedNotified>>,
     stopping: bool,
+    /// The client's first byte may still be that of a TLS handshake.
+    sniffing: bool,
 }
 
 impl Pump {
@@ -92,10 +94,15 @@ impl Pump {
         let (route, policy) = (Arc::clone(&shared.route), Arc::clone(&shared.policy));
         let session = Session::new(now, route, policy, number, &peer, super::tls::random_seed());
         let _ = tcp.set_nodelay(true); // only a matter of speed
+        let mut out = Outbox { watched: shared.watched, ..Outbox::default() };
+        if shared.route.client_tls == ClientTls::Direct {
+            out.acts.push(Act::StartTls(Side::Client));
+        }
         Self {
             session,
+            sniffing: matches!(shared.route.client_tls, ClientTls::Offer | ClientTls::Require),
             legs: [Leg { wire: Wire::Plain(tcp), ..Leg::default() }, Leg::default()],
-            out: Outbox { watched: shared.watched, ..Outbox::default() },
+            out,
             stop: Box::pin(shared.stop_notice()),
             shared,
             notes,
@@ -114,7 +121,6 @@ impl Pump {
     pub(super) async fn run(mut self) {
         // A task's waker is always the same one, so one registration lasts; that we are to stop is read from a flag.
         poll_fn(|cx| Poll::Ready(self.stop.as_mut().poll(cx).is_ready())).await;
-        Box::pin(self.greet()).await;
         loop {
             self.tell().await;
             if !self.out.acts.is_empty() {
@@ -202,7 +208,15 @@ impl Pump {
         if !taken || !listens {
             return false;
         }
-        let count = scratch::with_scratch(|scratch| {
+        if self.sniffing && side == Side::Client {
+            let Poll::Ready(first) = self.legs[side.index()].wire.poll_peek(cx) else { return false };
+            self.sniffing = false;
+            if first == Some(HANDSHAKE_BYTE) {
+                self.out.acts.push(Act::StartTls(side)); // as if the session had asked for it
+                return true;
+            }
+        }
+        let read = scratch::with_scratch(|scratch| {
             let read = self.legs[side.index()].wire.poll_read(cx, scratch);
             if let Poll::Ready(Ok(count @ 1..)) = read {
                 self.now = self.clock.now();
@@ -210,7 +224,7 @@ impl Pump {
             }
             read
         });
-        match count {
+        match read {
             Poll::Pending => return false,
             Poll::Ready(Ok(1..)) => {}
             Poll::Ready(_) => self.end(side),
@@ -292,27 +306,6 @@ impl Pump {
             }
         }
         self.close(closing).await;
-    }
-
-    /// TLS from the first byte, where the route wants it or the client simply begins with it.
-    async fn greet(&mut self) {
-        let direct = match self.shared.route.client_tls {
-            ClientTls::Off => false,
-            ClientTls::Direct => true,
-            ClientTls::Offer | ClientTls::Require => self.first_byte().await == Some(HANDSHAKE_BYTE),
-        };
-        if direct {
-            self.start_tls(Side::Client).await;
-        }
-    }
-
-    /// The client's first byte, left where it is.
-    async fn first_byte(&mut self) -> Option<u8> {
-        let tcp = self.legs[Side::Client.index()].wire.take_plain()?;
-        let mut first = [0];
-        let peeked = self.meanwhile(tcp.peek(&mut first)).await;
-        self.legs[Side::Client.index()].wire = Wire::Plain(tcp);
-        matches!(peeked, Some(Ok(1))).then_some(first[0])
     }
 
     async fn dial(&mut self, domain: String) {

@@ -51,6 +51,14 @@ impl Wire {
         }
     }
 
+    /// The first byte that came in the clear, left where it is; `None` at the end.
+    pub(super) fn poll_peek(&mut self, cx: &mut Context<'_>) -> Poll<Option<u8>> {
+        let Self::Plain(tcp) = self else { return Poll::Ready(None) };
+        let mut first = [0];
+        let peeked = ready!(tcp.poll_peek(cx, &mut ReadBuf::new(&mut first)));
+        Poll::Ready(peeked.is_ok_and(|count| count == 1).then_some(first[0]))
+    }
+
     /// Reads as much as there is and fits. `Ok(0)` is the end.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buf = ReadBuf::new(buf);
