@@ -4,7 +4,7 @@
 
 use super::client::Trouble;
 use crate::net::{SessionInfo, Sink};
-use crate::session::{Dir, Fate, Note, Origin, Seen, What};
+use crate::session::{Dir, Fate, Note, Origin, Seen, Tally, What};
 use crate::xmpp::{Side, Timestamp};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -105,6 +105,8 @@ impl Sink for Listener {
             let _ = self.0.send(Seen::clone(seen));
         }
     }
+
+    fn finish(&mut self, _: &Tally) {}
 }
 
 impl Notes {

@@ -4,9 +4,8 @@
 
 use super::notes::Listener;
 use super::{Args, Failure};
-use crate::capture::Recorder;
 use crate::inspect::{Printer, PrinterOptions};
-use crate::net::{SessionInfo, Sink};
+use crate::net::{Recording, SessionInfo, Sink};
 use crate::session::{Note, Tally};
 use crate::xmpp::Timestamp;
 use jiff::tz::TimeZone;
@@ -32,8 +31,7 @@ pub(super) fn sinks(args: &Args, listener: Listener) -> Result<(Turn, Vec<Box<dy
     let turn = Turn::default();
     let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(listener)];
     if let Some(path) = &args.record {
-        let recorder = Recorder::create(path, concat!("iqtap ", env!("CARGO_PKG_VERSION"))).map_err(Failure::usage)?;
-        sinks.push(Box::new(Recording(Some(recorder))));
+        sinks.push(Box::new(Recording::create(path).map_err(Failure::usage)?));
     }
     if !args.once {
         let options =
@@ -64,41 +62,7 @@ impl Sink for Live {
         let _ = self.printer.flush();
     }
 
-    fn finish(&mut self) {
+    fn finish(&mut self, _: &Tally) {
         let _ = self.printer.finish(&self.total);
-    }
-}
-
-/// The capture.
-struct Recording(Option<Recorder>);
-
-impl Recording {
-    fn check(&self, result: std::io::Result<()>) {
-        if let Err(error) = result {
-            tracing::error!(%error, "the capture ends here");
-        }
-    }
-}
-
-impl Sink for Recording {
-    fn take(&mut self, session: &SessionInfo, now: Timestamp, note: &Note) {
-        if let Some(recorder) = &mut self.0 {
-            let result = recorder.note(session.number, &session.peer, now, note);
-            self.check(result);
-        }
-    }
-
-    fn flush(&mut self) {
-        if let Some(recorder) = &mut self.0 {
-            let result = recorder.flush();
-            self.check(result);
-        }
-    }
-
-    fn finish(&mut self) {
-        if let Some(recorder) = self.0.take() {
-            let result = recorder.finish();
-            self.check(result);
-        }
     }
 }
