@@ -1,5 +1,7 @@
 //! What the head, the view, the writer and the normaliser say of particular stanzas.
 
+#![expect(clippy::unwrap_used, reason = "test code")]
+
 mod xml;
 
 use bytes::BytesMut;

@@ -1,1 +1,179 @@
-//! (being built)
+//! What people look at: a line per stanza with its verdict, JSON for machines, a summary at the end.
+//!
+//! Takes the notes of any number of sessions; gives text to a writer. Must not let a peer's bytes through unescaped (see
+//! `escape`), know a socket or a task, or read a clock: time comes with each note.
+//!
+//! For machines, `json` writes one object per line; its fields stand in the [`json`] module's documentation.
+
+mod escape;
+pub mod json;
+mod line;
+mod summary;
+
+use crate::session::{Dir, Fate, Note, Origin, Seen, Tally, What};
+use crate::xmpp::{Side, Timestamp};
+use jiff::tz::TimeZone;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, Write};
+
+/// How to print.
+#[derive(Clone, Debug)]
+pub struct PrinterOptions {
+    /// One JSON object per line instead of text for people.
+    pub json: bool,
+    /// Whether to colour text. A writer of anstream takes the colours out again where nobody could see them.
+    pub color: bool,
+    /// Only what somebody should know: findings, hints, errors, the total. No line per stanza.
+    pub quiet: bool,
+    /// The zone of printed times; JSON is always in UTC.
+    pub zone: TimeZone,
+    /// How wide a stanza's line should be at most, as far as it can.
+    pub columns: usize,
+}
+
+impl Default for PrinterOptions {
+    fn default() -> Self {
+        Self { json: false, color: false, quiet: false, zone: TimeZone::UTC, columns: 120 }
+    }
+}
+
+/// Prints notes as they come. Each note is written whole, in one write.
+pub struct Printer {
+    out: Box<dyn Write + Send>,
+    options: PrinterOptions,
+    seats: BTreeMap<u64, Seat>,
+    /// Sessions seen so far.
+    sessions: u64,
+    /// The first and the last time seen.
+    span: Option<(Timestamp, Timestamp)>,
+    /// The text of one note.
+    text: String,
+}
+
+/// What is known of a living session.
+#[derive(Debug)]
+struct Seat {
+    since: Timestamp,
+    peer: String,
+    domain: Option<String>,
+    jid: Option<String>,
+}
+
+impl Printer {
+    /// A printer on a writer.
+    #[must_use]
+    pub fn new(options: PrinterOptions, out: Box<dyn Write + Send>) -> Self {
+        Self { out, options, seats: BTreeMap::new(), sessions: 0, span: None, text: String::new() }
+    }
+
+    /// Prints one note of a session, if it is to be shown. The first note of a session also says that it began.
+    ///
+    /// # Errors
+    /// If the writer fails.
+    pub fn note(&mut self, session: u64, peer: &str, at: Timestamp, note: &Note) -> io::Result<()> {
+        self.span = Some((self.span.map_or(at, |(first, _)| first), at));
+        self.text.clear();
+        let Self { seats, options, text, sessions, .. } = self;
+        let seat = seats.entry(session).or_insert_with(|| {
+            *sessions += 1;
+            let seat = Seat { since: at, peer: peer.to_owned(), domain: None, jid: None };
+            let place = Place { options, session, at, seat: &seat };
+            match options {
+                PrinterOptions { quiet: true, .. } => {}
+                PrinterOptions { json: true, .. } => json::began(text, place),
+                _ => line::began(text, place),
+            }
+            seat
+        });
+        match note {
+            Note::Joined { domain, .. } => seat.domain = Some(domain.clone()),
+            Note::Bound(jid) => seat.jid = Some(jid.clone()),
+            _ => {}
+        }
+        let place = Place { options, session, at, seat };
+        if is_shown(note, options) {
+            if options.json { json::note(text, place, note) } else { line::note(text, place, note) }
+        }
+        if matches!(note, Note::Over(_)) {
+            seats.remove(&session);
+        }
+        self.out.write_all(self.text.as_bytes())
+    }
+
+    /// Prints the total of all sessions and flushes.
+    ///
+    /// # Errors
+    /// If the writer fails.
+    pub fn finish(&mut self, total: &Tally) -> io::Result<()> {
+        self.text.clear();
+        let (first, last) = self.span.unwrap_or_default();
+        let micros = last.0.saturating_sub(first.0);
+        if self.options.json {
+            json::total(&mut self.text, last, self.sessions, micros, total);
+        } else if self.sessions > 0 {
+            line::total(&mut self.text, &self.options, self.sessions, micros, total);
+        }
+        self.out.write_all(self.text.as_bytes())?;
+        self.out.flush()
+    }
+
+    /// Flushes the writer.
+    ///
+    /// # Errors
+    /// If the writer fails.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+impl fmt::Debug for Printer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Printer").field("options", &self.options).field("seats", &self.seats).finish_non_exhaustive()
+    }
+}
+
+/// Where and when a note was made, and how to print it.
+#[derive(Clone, Copy, Debug)]
+struct Place<'a> {
+    options: &'a PrinterOptions,
+    session: u64,
+    at: Timestamp,
+    seat: &'a Seat,
+}
+
+impl Place<'_> {
+    /// Since the session began, in microseconds.
+    fn age(&self) -> u64 {
+        self.at.0.saturating_sub(self.seat.since.0)
+    }
+}
+
+/// Whether a note is shown. A finding on an item stands below the item's own line; alone it is shown to those
+/// who see no items (`quiet`), and to machines.
+fn is_shown(note: &Note, options: &PrinterOptions) -> bool {
+    match note {
+        Note::Seen(seen) => !options.quiet && item_is_shown(seen),
+        Note::Finding { .. } => options.quiet || options.json,
+        Note::Log(log) => !options.quiet || matches!(log.level, "error" | "warn"),
+        Note::ScriptError(_) | Note::Hint(_) | Note::StreamError { .. } => true,
+        Note::Tls(..) | Note::Joined { .. } | Note::Mechanism(_) | Note::Bound(_) | Note::Over(_) => !options.quiet,
+    }
+}
+
+/// What came in, and what left otherwise than it came in; of what is no stanza, only what was found fault with.
+fn item_is_shown(seen: &Seen) -> bool {
+    let stanza = matches!(seen.what, What::Stanza(_));
+    match seen.dir {
+        Dir::In => stanza || !seen.findings.is_empty() || matches!(seen.fate, Fate::Dropped(_) | Fate::Rejected(..)),
+        Dir::Out => stanza && matches!(seen.origin, Origin::Made(..) | Origin::Rewritten(..)),
+    }
+}
+
+/// The name of a side, for people and machines.
+const fn side_name(side: Side) -> &'static str {
+    match side {
+        Side::Client => "client",
+        Side::Server => "server",
+    }
+}

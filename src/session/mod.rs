@@ -1,61 +1,193 @@
-//! The core of one client's connection: two XML streams and all we know about them. No I/O, no clock, no task.
+//! The core of one client's connection: two XML streams and all we know about them.
+//!
+//! Takes inputs with the time at which they happened, gives bytes to send, acts for the shell, and notes.
+//! Must not touch a socket, read a clock, wait, or draw a random number that the seed does not give.
 
-pub mod io;
-pub mod tally;
+mod bind;
+mod closing;
+mod core;
+mod io;
+mod judge;
+mod negotiate;
+mod pipeline;
+mod sasl;
+mod tally;
+mod watch;
 
 pub use io::{Act, Dir, Fate, How, Input, Note, Origin, Outbox, Seen, StanzaInfo, TlsInfo, What};
-pub use tally::Tally;
+pub use tally::{IqCount, Tally};
 
+use self::core::{Core, Gate};
 use crate::policy::{Policy, Route};
+use crate::xml::{Fault, ItemKind, Refusal, Scanner, Step, View, normalise};
 use crate::xmpp::{Side, Timestamp};
+use bytes::{Buf, Bytes};
 use std::sync::Arc;
 
-/// Two XML streams, joined. See [`Session::handle`].
+/// Two XML streams, joined: what the client says to us and what we say to the server.
+///
+/// The two scanners stand beside the rest, so that a judged stanza can be looked at in place while the session acts on it.
 #[derive(Debug)]
-pub struct Session {}
+pub struct Session {
+    scanners: [Scanner; 2],
+    core: Core,
+}
 
 impl Session {
     /// A session that has just been accepted. `number` names it in notes, `peer` is the client's address as text,
     /// `seed` feeds every random choice (stream ids).
     #[must_use]
-    pub fn new(
-        _now: Timestamp,
-        _route: Arc<Route>,
-        _policy: Arc<Policy>,
-        _number: u64,
-        _peer: &str,
-        _seed: u64,
-    ) -> Self {
-        todo!()
+    pub fn new(now: Timestamp, route: Arc<Route>, policy: Arc<Policy>, number: u64, peer: &str, seed: u64) -> Self {
+        let scanners = [Scanner::new(route.limits_before), Scanner::new(route.limits_after)];
+        Self { scanners, core: Core::new(now, route, policy, number, peer, seed) }
     }
-    /// The only way in and out. Every fault of a peer is already an answer in `out`.
-    pub fn handle(&mut self, _now: Timestamp, _input: Input<'_>, _out: &mut Outbox) {
-        todo!()
+
+    /// The only way in and out. Every fault of a peer is already an answer in `out`. `now` must not go backwards.
+    pub fn handle(&mut self, now: Timestamp, input: Input<'_>, out: &mut Outbox) {
+        self.core.now = self.core.now.max(now);
+        if self.core.over {
+            return;
+        }
+        match input {
+            Input::Bytes(side, bytes) => self.feed(side, bytes, out),
+            Input::Eof(side) => self.core.eof(side, out),
+            Input::Dialed => self.core.dialed(out),
+            Input::DialFailed(why) => self.core.dial_failed(&why, out),
+            Input::TlsUp(side, info) => self.core.tls_up(side, info, out),
+            Input::TlsFailed(side, why) => self.core.tls_failed(side, &why, out),
+            Input::Tick => self.core.tick(out),
+            Input::Policy(policy) => self.core.policy = policy,
+            Input::Stop => self.core.stop(out),
+        }
+        self.renew_scanners();
+        while std::mem::take(&mut self.core.resume_client) {
+            self.feed(Side::Client, &[], out);
+        }
+        self.core.note_over(out);
     }
+
     /// When [`Input::Tick`] should come at the latest.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
-        todo!()
+        self.core.deadline()
     }
+
     /// Whether the session can use bytes from this side now; false while it waits for something else (a handshake,
     /// the server's word in SASL), or when that stream is over.
     #[must_use]
-    pub fn wants(&self, _side: Side) -> bool {
-        todo!()
+    pub fn wants(&self, side: Side) -> bool {
+        matches!(self.core.gate(side), Gate::Open)
     }
+
     /// Whether both legs are closed: no further input does anything.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        todo!()
+        self.core.over
     }
+
     /// What was counted.
     #[must_use]
     pub fn tally(&self) -> &Tally {
-        todo!()
+        &self.core.tally
     }
+
     /// The client's full JID, once bound.
     #[must_use]
     pub fn jid(&self) -> Option<&str> {
-        todo!()
+        self.core.jid.as_deref()
+    }
+
+    /// The domain the client asked for, once its header was read.
+    #[must_use]
+    pub fn domain(&self) -> Option<&str> {
+        self.core.header.to.as_deref()
+    }
+
+    /// Scans what came in. An item that is complete in `input` is looked at where it stands; only the unfinished rest
+    /// is kept.
+    fn feed(&mut self, side: Side, input: &[u8], out: &mut Outbox) {
+        let mut kept = std::mem::take(&mut self.core.leg(side).pending);
+        if kept.is_empty() {
+            let used = self.scan(side, input, out);
+            let rest = input.get(used..).unwrap_or_default();
+            if !rest.is_empty() {
+                self.core.leg(side).pending.extend_from_slice(rest);
+            }
+        } else {
+            kept.extend_from_slice(input);
+            let used = self.scan(side, &kept, out);
+            if used < kept.len() {
+                kept.advance(used);
+                self.core.leg(side).pending = kept;
+            }
+        }
+        self.core.bound_held(side, out);
+    }
+
+    /// Takes finished items off the front of `buffer`; gives how many bytes are done with.
+    fn scan(&mut self, side: Side, buffer: &[u8], out: &mut Outbox) -> usize {
+        let mut at = 0;
+        while let Some(rest) = buffer.get(at..).filter(|rest| !rest.is_empty()) {
+            match self.core.gate(side) {
+                Gate::Open => {}
+                Gate::Held => return at,
+                Gate::Shut => return buffer.len(),
+                Gate::Handshake => {
+                    self.core.injected(side, out);
+                    return buffer.len();
+                }
+            }
+            match self.scanners[side.index()].scan(rest) {
+                Step::More => return at,
+                Step::Refused(refusal) => {
+                    self.core.refused(side, &refusal, out);
+                    return buffer.len();
+                }
+                Step::Item { len, kind } => {
+                    self.item(side, kind, rest.get(..len).unwrap_or(rest), out);
+                    at += len;
+                    self.renew_scanners();
+                }
+            }
+        }
+        at
+    }
+
+    fn item(&mut self, side: Side, kind: ItemKind, bytes: &[u8], out: &mut Outbox) {
+        let scanner = &self.scanners[side.index()];
+        let (head, root) = (scanner.head(), scanner.root());
+        match kind {
+            ItemKind::Space => self.core.space(side, bytes, out),
+            ItemKind::Open => self.core.header_in(side, scanner.open(), bytes, out),
+            ItemKind::Close => self.core.peer_closed(side, bytes, out),
+            ItemKind::Element if head.untidy => match normalise(bytes, root) {
+                Some((tidy, head)) => {
+                    self.core.untidy = out.watched.then(|| Bytes::copy_from_slice(bytes));
+                    self.core.element(side, &View { bytes: &tidy, head: &head, root }, out);
+                    self.core.untidy = None;
+                }
+                None => self.core.refused(
+                    side,
+                    &Refusal { fault: Fault::NotWellFormed, why: "it reads differently once tidied", at: 0 },
+                    out,
+                ),
+            },
+            ItemKind::Element => self.core.element(side, &View { bytes, head, root }, out),
+        }
+    }
+
+    /// A restarted stream is a new document, in the same call: RFC 6120 §4.3.3.
+    fn renew_scanners(&mut self) {
+        if std::mem::take(&mut self.core.relax_limits) {
+            self.scanners[Side::Client.index()].set_limits(self.core.limits(Side::Client));
+        }
+        if !std::mem::take(&mut self.core.restarted) {
+            return;
+        }
+        for side in [Side::Client, Side::Server] {
+            if std::mem::take(&mut self.core.leg(side).new_document) {
+                self.scanners[side.index()] = Scanner::new(self.core.limits(side));
+            }
+        }
     }
 }

@@ -136,6 +136,9 @@ impl Tag {
                     break None;
                 }
                 self.close_name(buf, pos)?;
+                if buf.get(pos).is_some_and(|&b| b >= 0x80 || b == b':') {
+                    return Err(ill("a character no name may hold", pos));
+                }
                 next = Next::Equals;
             }
             if next == Next::Equals {

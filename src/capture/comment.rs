@@ -1,0 +1,112 @@
+//! What stands in packet comments.
+//!
+//! Takes what the session says of an item, gives one short line. Must not quote a payload: it may hold secrets.
+
+use crate::rules::Severity;
+use crate::session::{Dir, Fate, Origin, Seen, TlsInfo};
+use crate::xmpp::Side;
+use std::fmt::Write;
+
+/// A comment's length is a 16-bit number in pcapng; nobody reads that much.
+const COMMENT_BYTES: usize = 4000;
+
+/// `#12 client->iqtap rejected bad-request by rule 5; rule5 violation: an iq of type get must have ...`
+pub(super) fn item(seen: &Seen) -> String {
+    let mut out = String::with_capacity(64);
+    let way = match (seen.side, seen.dir) {
+        (Side::Client, Dir::In) => "client->iqtap",
+        (Side::Client, Dir::Out) => "iqtap->client",
+        (Side::Server, Dir::In) => "server->iqtap",
+        (Side::Server, Dir::Out) => "iqtap->server",
+    };
+    let _ = write!(out, "#{} {way} ", seen.number);
+    match seen.dir {
+        Dir::In => fate(&mut out, &seen.fate),
+        Dir::Out => origin(&mut out, &seen.origin),
+    }
+    for finding in &seen.findings {
+        let severity = match finding.severity {
+            Severity::Info => "info",
+            Severity::Violation => "violation",
+        };
+        let _ = write!(out, "; {} {severity}: {}", finding.code, finding.text);
+    }
+    one_line(out)
+}
+
+/// `session 3, client leg, peer 127.0.0.1:40000, TLSv1.3 ...`
+pub(super) fn hello(session: u64, side: Side, peer: &str, tls: Option<&str>) -> String {
+    let leg = match side {
+        Side::Client => "client",
+        Side::Server => "server",
+    };
+    one_line(format!("session {session}, {leg} leg, client at {peer}, {}", tls.unwrap_or("no TLS")))
+}
+
+/// `TLSv1.3 TLS13_AES_128_GCM_SHA256 for example.org, ALPN xmpp-client`
+pub(super) fn tls(info: &TlsInfo) -> String {
+    let mut out = format!("{} {}", info.version, info.cipher);
+    if let Some(name) = &info.name {
+        let _ = write!(out, " for {name}");
+    }
+    if let Some(alpn) = &info.alpn {
+        let _ = write!(out, ", ALPN {alpn}");
+    }
+    out
+}
+
+fn fate(out: &mut String, fate: &Fate) {
+    let _ = match fate {
+        Fate::Passed => write!(out, "passed"),
+        Fate::Rewritten(by) => write!(out, "rewritten by {by}"),
+        Fate::Dropped(by) => write!(out, "dropped by {by}"),
+        Fate::Rejected(condition, by) => write!(out, "rejected {condition} by {by}"),
+        Fate::Answered(by) => write!(out, "answered by {by}"),
+        Fate::Handled => write!(out, "handled by iqtap"),
+    };
+}
+
+fn origin(out: &mut String, origin: &Origin) {
+    let _ = match origin {
+        Origin::Peer => write!(out, "sent"),
+        Origin::Forwarded(number) => write!(out, "forwarded from #{number}"),
+        Origin::Rewritten(number, by) => write!(out, "rewritten from #{number} by {by}"),
+        Origin::Made(0, by) => write!(out, "made by {by}"),
+        Origin::Made(number, by) => write!(out, "made by {by} in answer to #{number}"),
+    };
+}
+
+/// Control characters, which peers and scripts may have put in, are written as escapes; what is too long is cut.
+fn one_line(text: String) -> String {
+    if text.len() <= COMMENT_BYTES && !text.contains(odd) {
+        return text;
+    }
+    let mut out = String::new();
+    for c in text.chars() {
+        if out.len() >= COMMENT_BYTES {
+            out.push('…');
+            break;
+        }
+        if odd(c) {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+fn odd(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_stay_on_one_line() {
+        assert_eq!(one_line("a\r\nb\u{202e}".to_owned()), "a\\u{d}\\u{a}b\\u{202e}");
+        assert!(one_line("é".repeat(COMMENT_BYTES)).len() <= COMMENT_BYTES + 4);
+    }
+}

@@ -1,0 +1,270 @@
+//! Redaction: no secret is ever written.
+//!
+//! Takes an item's bytes and the header of its stream, gives the bytes to write: the very same when nothing secret is in
+//! them, else the same element with markers where secrets were. A cheap look at the bytes decides whether a
+//! tree must be built; all judging is done on the tree, so that CDATA, character references and prefixes hide nothing. What
+//! cannot be read is replaced whole. Must not err on the side of writing.
+
+use crate::session::What;
+use crate::xml::{self, Element, Limits, Node, Scanner, Scope, Step};
+use crate::xmpp::ns;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::BytesMut;
+use memchr::memmem::{self, Finder};
+use std::borrow::Cow;
+
+/// The namespace of the element that stands for an unreadable item.
+const REDACTED: &str = "urn:iqtap:redacted";
+
+/// Dialback keys (XEP-0220).
+const DIALBACK: &str = "jabber:server:dialback";
+/// Component handshakes (XEP-0114).
+const COMPONENT: &str = "jabber:component:accept";
+/// BOSH (XEP-0124).
+const BOSH: &str = "http://jabber.org/protocol/httpbind";
+/// HTTP upload (XEP-0363), whatever the version behind it.
+const UPLOAD: &str = "urn:xmpp:http:upload";
+/// Stream management (XEP-0198), whatever the version behind it.
+const SM: &str = "urn:xmpp:sm:";
+/// FAST (XEP-0484), whatever the version behind it.
+const FAST: &str = "urn:xmpp:fast:";
+
+/// A form field that says whether a room has a password (XEP-0045 §10.1.3): named after a secret, and none.
+const HAS_PASSWORD: &str = "muc#roomconfig_passwordprotectedroom";
+
+/// A stanza that holds a secret holds one of these words, or its stream's header does: the namespace may be declared
+/// there. The last stands for words spelt by character references.
+const NEEDLES: &[&str] = &[
+    "assword",
+    "ecret",
+    "text-private",
+    "iq:auth",
+    "iq:register",
+    "xmpp:fast:",
+    "http:upload",
+    "sasl",
+    "xmpp:sm:",
+    "&#",
+];
+
+/// What an item is read under when its stream's header was not seen.
+const HEADER: &[u8] = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
+
+/// The session has judged the item by its own limits already.
+const LIMITS: Limits = Limits {
+    stanza_bytes: 1 << 30,
+    elements: u32::MAX,
+    depth: Limits::MAX_DEPTH,
+    attributes: 65_536,
+    name_bytes: 1 << 20,
+};
+
+/// A stream header: what the items behind it are read under.
+#[derive(Debug)]
+pub(super) struct Header {
+    bytes: Box<[u8]>,
+    /// It may declare what makes a stanza secret, so that the stanza need not.
+    suspect: bool,
+}
+
+/// Knows what to look for.
+#[derive(Debug)]
+pub(super) struct Redactor {
+    needles: Vec<Finder<'static>>,
+}
+
+impl Redactor {
+    pub(super) fn new() -> Self {
+        Self { needles: NEEDLES.iter().map(Finder::new).collect() }
+    }
+
+    /// What to write of an item that stands under this stream header.
+    pub(super) fn clean<'a>(&self, what: What, bytes: &'a [u8], header: Option<&Header>) -> Cow<'a, [u8]> {
+        let suspect = match what {
+            What::Header | What::Space | What::Close => false,
+            What::Stanza(_) => header.is_some_and(|h| h.suspect) || self.suspects(bytes),
+            What::Other => !is_plain(bytes),
+        };
+        if !suspect {
+            return Cow::Borrowed(bytes);
+        }
+        let Some((mut tree, scope)) = read(bytes, header.map_or(HEADER, |h| &h.bytes)) else {
+            return format!("<redacted xmlns='{REDACTED}' bytes='{}'/>", bytes.len()).into_bytes().into();
+        };
+        if !scrub(&mut tree, Above::default()) {
+            return Cow::Borrowed(bytes);
+        }
+        let mut out = BytesMut::new();
+        xml::write_element(&tree, scope, &mut out);
+        Cow::Owned(out.into())
+    }
+
+    /// Remembers a header.
+    pub(super) fn header(&self, bytes: &[u8]) -> Header {
+        Header { bytes: bytes.into(), suspect: self.suspects(bytes) }
+    }
+
+    fn suspects(&self, bytes: &[u8]) -> bool {
+        self.needles.iter().any(|n| n.find(bytes).is_some())
+    }
+}
+
+/// The few elements between stanzas that come often and hold nothing: acknowledgements and client state, if they are
+/// a single element without a password.
+fn is_plain(bytes: &[u8]) -> bool {
+    let end = bytes.iter().position(|&b| matches!(b, b' ' | b'/' | b'>' | b'\t' | b'\n')).unwrap_or(bytes.len());
+    matches!(bytes.get(..end), Some(b"<r" | b"<a" | b"<active" | b"<inactive"))
+        && memchr::memchr_iter(b'<', bytes).count() <= 2
+        && memmem::find(bytes, b"assword").is_none()
+}
+
+/// The tree of an item under its header, and what to write it for.
+fn read(bytes: &[u8], header: &[u8]) -> Option<(Element, Scope)> {
+    let mut scanner = Scanner::new(LIMITS);
+    for item in [header, bytes] {
+        let Step::Item { len, .. } = scanner.scan(item) else { return None };
+        if len != item.len() {
+            return None;
+        }
+    }
+    let tree = xml::parse_element(bytes, scanner.root(), scanner.head()).ok()?;
+    let declares = |prefix: &str, ns: &str| scanner.root().decls.iter().any(|(p, n)| p == prefix && n == ns);
+    let ordinary = declares("", ns::CLIENT) && declares("stream", ns::STREAM);
+    Some((tree, if ordinary { Scope::Stream } else { Scope::Alone }))
+}
+
+/// What the elements above say of the one at hand.
+#[derive(Clone, Copy, Default)]
+struct Above<'a> {
+    /// Its text is replaced already.
+    blanked: bool,
+    /// It is a value of a secret field.
+    private: bool,
+    /// The secret columns of the form around it.
+    columns: &'a [String],
+}
+
+/// Replaces every secret at or below an element. Says whether there was one.
+fn scrub(e: &mut Element, above: Above<'_>) -> bool {
+    let mut found = scrub_attributes(e);
+    let marker = match secret_text(e, above.private) {
+        _ if above.blanked => None,
+        Text::Open => None,
+        Text::Plain => Some(marker as fn(&str) -> String),
+        Text::Base64 => Some(base64_marker as fn(&str) -> String),
+    };
+    if let Some(marker) = marker {
+        found |= blank(e, marker);
+    }
+    let columns = if e.is(ns::DATA_FORMS, "x") { private_columns(e) } else { Vec::new() };
+    let below = Above {
+        blanked: above.blanked || marker.is_some(),
+        private: e.is(ns::DATA_FORMS, "field") && is_private(e, above.columns),
+        columns: if columns.is_empty() { above.columns } else { &columns },
+    };
+    for child in e.children_mut() {
+        found |= scrub(child, below);
+    }
+    found
+}
+
+/// What kind of text an element has.
+enum Text {
+    /// Nothing secret.
+    Open,
+    /// A secret.
+    Plain,
+    /// A secret in base64, where some will expect base64 again.
+    Base64,
+}
+
+/// The rows of the redaction list that are about text.
+fn secret_text(e: &Element, private: bool) -> Text {
+    match (e.ns.as_str(), e.name.as_str()) {
+        (ns::SASL, "auth" | "challenge" | "response" | "success")
+        | (ns::SASL2, "initial-response" | "challenge" | "response" | "additional-data" | "task-data" | "next") => {
+            Text::Base64
+        }
+        (ns::IQ_AUTH, "digest")
+        | (ns::IQ_REGISTER, "key")
+        | (COMPONENT, "handshake")
+        | (DIALBACK, "result" | "verify")
+        | (_, "password") => Text::Plain,
+        (ns::DATA_FORMS, "value") if private => Text::Plain,
+        (upload, "header") if upload.starts_with(UPLOAD) => match e.attr("name") {
+            Some(name) if name.eq_ignore_ascii_case("authorization") || name.eq_ignore_ascii_case("cookie") => {
+                Text::Plain
+            }
+            _ => Text::Open,
+        },
+        _ => Text::Open,
+    }
+}
+
+/// The rows of the redaction list that are about attributes.
+fn scrub_attributes(e: &mut Element) -> bool {
+    let secret = match (e.ns.as_str(), e.name.as_str()) {
+        (sm, "enabled") if sm.starts_with(SM) => "id",
+        (sm, "resume" | "resumed") if sm.starts_with(SM) => "previd",
+        (fast, "token") if fast.starts_with(FAST) => "token",
+        (ns::SASL2, "user-agent") => "id",
+        (BOSH, "body") => "sid",
+        _ => "password",
+    };
+    let mut found = false;
+    for attr in &mut e.attrs {
+        if (attr.name == secret || attr.name == "password") && !attr.value.is_empty() {
+            attr.value = marker(&attr.value);
+            found = true;
+        }
+    }
+    found
+}
+
+/// A field of a data form (XEP-0004) that is of type `text-private`, or whose name gives it away: a submitted form has
+/// no types.
+fn is_private(field: &Element, columns: &[String]) -> bool {
+    let var = field.attr("var").unwrap_or_default();
+    field.attr("type") == Some("text-private")
+        || (var.contains("assword") && var != HAS_PASSWORD)
+        || var.contains("ecret")
+        || columns.iter().any(|c| c == var)
+}
+
+/// A form with many items names the types of its columns once, in `<reported/>`.
+fn private_columns(form: &Element) -> Vec<String> {
+    form.children()
+        .filter(|c| c.is(ns::DATA_FORMS, "reported"))
+        .flat_map(Element::children)
+        .filter(|f| f.is(ns::DATA_FORMS, "field") && f.attr("type") == Some("text-private"))
+        .filter_map(|f| f.attr("var").map(str::to_owned))
+        .collect()
+}
+
+/// Replaces all text at or below an element; indentation between elements stays.
+fn blank(e: &mut Element, marker: fn(&str) -> String) -> bool {
+    let leaf = e.children().next().is_none();
+    let mut found = false;
+    for node in &mut e.nodes {
+        match node {
+            Node::Text(text) if leaf || !text.trim().is_empty() => {
+                let mark = marker(text);
+                found |= mark != *text;
+                *text = mark;
+            }
+            Node::Text(_) => {}
+            Node::Element(child) => found |= blank(child, marker),
+        }
+    }
+    found
+}
+
+fn marker(secret: &str) -> String {
+    format!("[redacted {} bytes]", secret.len())
+}
+
+/// `=` is SASL's way to send nothing (RFC 6120 §6.4.2): no secret.
+fn base64_marker(secret: &str) -> String {
+    if secret == "=" { secret.to_owned() } else { BASE64_STANDARD.encode(marker(secret)) }
+}

@@ -1,0 +1,305 @@
+//! One JSON object per line, for machines. Field names are stable; fields that do not apply are left out.
+//!
+//! Every event has `event`, `time` (ISO 8601, UTC, microseconds) and, except `total`, `session` (a number).
+//!
+//! | event | fields |
+//! |---|---|
+//! | `session` | `peer`: the client's address. Always a session's first event |
+//! | `tls` | `side` (`client`, `server`: the leg), `version`, `cipher`, `name` (SNI or the verified name), `alpn` |
+//! | `joined` | `domain`, `stripped` (names of features and mechanisms not offered to the client) |
+//! | `mechanism` | `mechanism` |
+//! | `bound` | `jid` |
+//! | `stanza` | `number`, `side` (the leg), `direction` (`in`: from the peer, `out`: to the peer), `kind` (`message`, `presence`, `iq`; `element` and so on for what is no stanza), `type`, `id`, `from`, `to`, `ns` and `payload` (namespace and name of the payload), `bytes` (its length), `verdict`, `by` (the rule or script), `condition` (of the error it is, or was rejected with), `answers` (the number of the stanza a made one answers), `of` (of the stanza a rewritten one was), `findings` (objects with `rule`, `code`, `severity`, `text`) |
+//! | `finding` | `side` (the sender's leg), `number` (of the stanza), `id`, `findings` (exactly one). The same finding also stands in its stanza's event |
+//! | `log` | `level`, `script`, `text` |
+//! | `script_error`, `hint` | `text` |
+//! | `stream_error` | `side`, `condition`, `text` |
+//! | `over` | `jid`, `summary` |
+//! | `total` | `sessions`, `summary` |
+//!
+//! `verdict` of what came in: `passed`, `rewritten`, `dropped`, `rejected`, `answered`, `handled` (by iqtap itself); of what goes
+//! out: `rewritten`, `made` (what leaves as it came in has no event of its own).
+//!
+//! A `summary` has `duration_seconds`, `stanzas` (by sender, `client` and `server`: `message`, `presence`, `iq`, `bytes`), `iqs` (objects
+//! with `ns`, `requests`, `results`, `errors`), `findings` (objects with `code`, `count`), `stopped`, `rewritten`.
+//!
+//! Control characters and what changes the reading direction are written as `\u` escapes, so that a line may be shown.
+
+use super::{Place, escape, side_name};
+use crate::rules::{Finding, Rule, Severity};
+use crate::session::{Dir, Fate, Note, Origin, Seen, Tally, What};
+use crate::xmpp::{Side, Timestamp};
+use serde::Serialize;
+use std::fmt::Write;
+
+/// All fields there are, in the order they are written.
+#[derive(Debug, Default, Serialize)]
+struct Event<'a> {
+    event: &'static str,
+    time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sessions: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    number: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    side: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    direction: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    type_: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ns: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    condition: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answers: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    of: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    findings: Option<Vec<Found<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cipher: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alpn: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stripped: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mechanism: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    level: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    script: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    summary: Option<Summary<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Found<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<u8>,
+    code: &'static str,
+    severity: Severity,
+    text: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct Summary<'a> {
+    duration_seconds: f64,
+    stanzas: Sides,
+    iqs: Vec<Iqs<'a>>,
+    findings: Vec<Count>,
+    stopped: u64,
+    rewritten: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Sides {
+    client: Stanzas,
+    server: Stanzas,
+}
+
+#[derive(Debug, Serialize)]
+struct Stanzas {
+    message: u64,
+    presence: u64,
+    iq: u64,
+    bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Iqs<'a> {
+    ns: &'a str,
+    requests: u64,
+    results: u64,
+    errors: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Count {
+    code: &'static str,
+    count: u64,
+}
+
+/// A session's first event.
+pub(super) fn began(out: &mut String, place: Place<'_>) {
+    write(out, &Event { peer: Some(&place.seat.peer), ..event("session", place) });
+}
+
+/// The event of a note.
+pub(super) fn note(out: &mut String, place: Place<'_>, note: &Note) {
+    let text = |name, text| Event { text: Some(text), ..event(name, place) };
+    let written = match note {
+        Note::Seen(seen) => stanza(place, seen),
+        Note::Finding { side, id, number, finding } => Event {
+            side: Some(side_name(*side)),
+            number: Some(*number),
+            id: id.as_deref(),
+            findings: Some(vec![found(finding)]),
+            ..event("finding", place)
+        },
+        Note::Tls(side, info) => Event {
+            side: Some(side_name(*side)),
+            version: Some(&info.version),
+            cipher: Some(&info.cipher),
+            name: info.name.as_deref(),
+            alpn: info.alpn.as_deref(),
+            ..event("tls", place)
+        },
+        Note::Joined { domain, stripped } => {
+            Event { domain: Some(domain), stripped: Some(stripped), ..event("joined", place) }
+        }
+        Note::Mechanism(mechanism) => Event { mechanism: Some(mechanism), ..event("mechanism", place) },
+        Note::Bound(jid) => Event { jid: Some(jid), ..event("bound", place) },
+        Note::Log(log) => Event { level: Some(log.level), script: Some(&log.script), ..text("log", &log.text) },
+        Note::ScriptError(why) => text("script_error", why),
+        Note::Hint(hint) => text("hint", hint),
+        Note::StreamError { side, condition, text: why } => {
+            Event { side: Some(side_name(*side)), condition: Some(condition.name()), ..text("stream_error", why) }
+        }
+        Note::Over(tally) => {
+            Event { jid: place.seat.jid.as_deref(), summary: Some(summary(tally, place.age())), ..event("over", place) }
+        }
+    };
+    write(out, &written);
+}
+
+/// The last event of all.
+pub(super) fn total(out: &mut String, at: Timestamp, sessions: u64, micros: u64, tally: &Tally) {
+    let summary = Some(summary(tally, micros));
+    write(out, &Event { event: "total", time: time(at), sessions: Some(sessions), summary, ..Event::default() });
+}
+
+fn stanza<'a>(place: Place<'_>, seen: &'a Seen) -> Event<'a> {
+    let info = seen.stanza.as_ref();
+    let payload = info.and_then(|i| i.payload.as_ref());
+    let mut written = Event {
+        number: Some(seen.number),
+        side: Some(side_name(seen.side)),
+        direction: Some(match seen.dir {
+            Dir::In => "in",
+            Dir::Out => "out",
+        }),
+        kind: Some(match seen.what {
+            What::Stanza(kind) => kind.name(),
+            What::Header => "header",
+            What::Other => "element",
+            What::Space => "space",
+            What::Close => "close",
+        }),
+        type_: info.and_then(|i| i.kind.as_deref()),
+        id: info.and_then(|i| i.id.as_deref()),
+        from: info.and_then(|i| i.from.as_deref()),
+        to: info.and_then(|i| i.to.as_deref()),
+        ns: payload.map(|p| p.0.as_str()),
+        payload: payload.map(|p| p.1.as_str()),
+        bytes: Some(seen.bytes.len()),
+        condition: info.and_then(|i| i.condition.as_deref()),
+        findings: Some(seen.findings.iter().map(found).collect()),
+        ..event("stanza", place)
+    };
+    judge(&mut written, seen);
+    written
+}
+
+/// Fills in what became of it, or where it comes from.
+fn judge<'a>(written: &mut Event<'a>, seen: &'a Seen) {
+    let (verdict, by) = match (seen.dir, &seen.fate, &seen.origin) {
+        (Dir::Out, _, Origin::Rewritten(number, by)) => {
+            written.of = Some(*number);
+            ("rewritten", Some(by))
+        }
+        (Dir::Out, _, Origin::Made(number, by)) => {
+            written.answers = Some(*number).filter(|&n| n > 0);
+            ("made", Some(by))
+        }
+        (Dir::Out, _, Origin::Peer | Origin::Forwarded(_)) | (Dir::In, Fate::Passed, _) => ("passed", None),
+        (Dir::In, Fate::Rewritten(by), _) => ("rewritten", Some(by)),
+        (Dir::In, Fate::Dropped(by), _) => ("dropped", Some(by)),
+        (Dir::In, Fate::Rejected(condition, by), _) => {
+            written.condition = Some(condition);
+            ("rejected", Some(by))
+        }
+        (Dir::In, Fate::Answered(by), _) => ("answered", Some(by)),
+        (Dir::In, Fate::Handled, _) => ("handled", None),
+    };
+    written.verdict = Some(verdict);
+    written.by = by.map(String::as_str);
+}
+
+fn found(finding: &Finding) -> Found<'_> {
+    let rule = finding.rule.map(Rule::number);
+    Found { rule, code: finding.code, severity: finding.severity, text: &finding.text }
+}
+
+fn summary(tally: &Tally, micros: u64) -> Summary<'_> {
+    let stanzas = |side: Side| {
+        let [message, presence, iq] = tally.stanzas[side.index()];
+        Stanzas { message, presence, iq, bytes: tally.bytes[side.index()] }
+    };
+    Summary {
+        duration_seconds: std::time::Duration::from_micros(micros).as_secs_f64(),
+        stanzas: Sides { client: stanzas(Side::Client), server: stanzas(Side::Server) },
+        iqs: tally
+            .iqs
+            .iter()
+            .map(|iq| Iqs { ns: &iq.ns, requests: iq.requests, results: iq.results, errors: iq.errors })
+            .collect(),
+        findings: tally.findings.iter().map(|&(code, count)| Count { code, count }).collect(),
+        stopped: tally.stopped,
+        rewritten: tally.rewritten,
+    }
+}
+
+fn event<'a>(name: &'static str, place: Place<'_>) -> Event<'a> {
+    Event { event: name, time: time(place.at), session: Some(place.session), ..Event::default() }
+}
+
+fn time(at: Timestamp) -> String {
+    let micros = i64::try_from(at.0).unwrap_or(i64::MAX);
+    let time = jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::MAX);
+    time.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+}
+
+/// Appends one line. What serde_json leaves as it is and a terminal would obey is escaped as well: such characters
+/// stand only inside strings.
+fn write(out: &mut String, event: &Event<'_>) {
+    let Ok(line) = serde_json::to_string(event) else { return };
+    for c in line.chars() {
+        if escape::is_hostile(c) {
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    out.push('\n');
+}

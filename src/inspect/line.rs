@@ -1,0 +1,290 @@
+//! Lines for people.
+//!
+//! Takes a note and its place, gives one line, and one more for each finding. Must not decide what is shown.
+//!
+//! ```text
+//! 12:34:56.789  #3   C→S  iq/get        id=p1         → example.org              {urn:xmpp:ping} ping       passed
+//! ```
+
+use super::{Place, PrinterOptions, escape, side_name, summary};
+use crate::rules::{Finding, Severity};
+use crate::session::{Dir, Fate, Note, Origin, Seen, StanzaInfo, Tally, TlsInfo, What};
+use crate::xmpp::{Side, jid, ns};
+use anstyle::{AnsiColor, Style};
+use std::fmt::Write;
+
+const DIM: Style = Style::new().dimmed();
+const GOOD: Style = AnsiColor::Green.on_default().dimmed();
+const CHANGED: Style = AnsiColor::Yellow.on_default();
+const BAD: Style = AnsiColor::Red.on_default();
+const OURS: Style = AnsiColor::Cyan.on_default();
+const BOLD: Style = Style::new().bold();
+
+/// Columns of the parts that do not stretch: time, session, arrow, kind, id, and a verdict of one word.
+const KIND: usize = 12;
+const ID: usize = 12;
+const FIXED: usize = 12 + 2 + 4 + 1 + 3 + 2 + KIND + 2 + ID + 2 + 2 + 2 + 9;
+/// What addresses and payload get, each: at least, at most.
+const STRETCH: (usize, usize) = (18, 48);
+/// Sentences are cut here: they may quote a peer.
+const SENTENCE: usize = 400;
+
+/// The first line of a session.
+pub(super) fn began(out: &mut String, place: Place<'_>) {
+    let text = format!("connected from {}", escape::escaped(&place.seat.peer, 64));
+    event(out, place, None, Style::new(), &text);
+}
+
+/// The lines of a note.
+pub(super) fn note(out: &mut String, place: Place<'_>, note: &Note) {
+    let safe = |text: &str| escape::escaped(text, SENTENCE);
+    let plain = Style::new();
+    match note {
+        Note::Seen(seen) => item(out, place, seen),
+        Note::Finding { side, id, finding, .. } => {
+            let id = id.as_deref().map_or_else(String::new, |id| format!(" id={}", escape::escaped(id, 40)));
+            let text = format!("{} from the {}{id}", finding_text(finding), side_name(*side));
+            event(out, place, Some(*side), finding_style(finding), &text);
+        }
+        Note::Tls(side, info) => event(out, place, Some(*side), plain, &tls(*side, info)),
+        Note::Joined { domain, stripped } => {
+            let mut text = format!("joined to {}", escape::escaped(domain, 80));
+            if !stripped.is_empty() {
+                let _ = write!(text, "; not offered to the client: {}", safe(&stripped.join(", ")));
+            }
+            event(out, place, None, plain, &text);
+        }
+        Note::Mechanism(name) => event(out, place, None, plain, &format!("authenticates by {}", safe(name))),
+        Note::Bound(jid) => event(out, place, None, plain, &format!("bound to {}", safe(jid))),
+        Note::Log(log) => {
+            let style = match log.level {
+                "error" => BAD,
+                "warn" => CHANGED,
+                _ => plain,
+            };
+            event(out, place, None, style, &format!("{} ({}): {}", safe(&log.script), log.level, safe(&log.text)));
+        }
+        Note::ScriptError(text) => event(out, place, None, BAD, &format!("script failed: {}", safe(text))),
+        Note::Hint(text) => event(out, place, None, CHANGED, &format!("hint: {}", safe(text))),
+        Note::StreamError { side, condition, text } => {
+            let text = format!("stream error to the {}: {}: {}", side_name(*side), condition.name(), safe(text));
+            event(out, place, Some(*side), BAD, &text);
+        }
+        Note::Over(tally) => {
+            let who = place.seat.jid.as_deref().map_or_else(String::new, |jid| format!(", {}", safe(jid)));
+            let text = format!("over after {}{who}", summary::duration(place.age()));
+            event(out, place, None, BOLD, &text);
+            summary::table(out, tally, INDENT);
+        }
+    }
+}
+
+/// The last lines of all.
+pub(super) fn total(out: &mut String, options: &PrinterOptions, sessions: u64, micros: u64, tally: &Tally) {
+    let plural = if sessions == 1 { "" } else { "s" };
+    let text = format!("total: {sessions} session{plural} in {}", summary::duration(micros));
+    paint(out, options, BOLD, &text);
+    out.push('\n');
+    summary::table(out, tally, "  ");
+}
+
+/// Below an event's line, where its text begins.
+const INDENT: &str = "                        ";
+
+/// Time, session, and which leg it is about.
+fn start(out: &mut String, place: Place<'_>, arrow: &str) {
+    let micros = i64::try_from(place.at.0).unwrap_or(i64::MAX);
+    let time = jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::MAX);
+    let time = time.to_zoned(place.options.zone.clone()).strftime("%H:%M:%S%.3f").to_string();
+    paint(out, place.options, DIM, &time);
+    let _ = write!(out, "  {:<4} {arrow}  ", format_args!("#{}", place.session).to_string());
+}
+
+fn event(out: &mut String, place: Place<'_>, side: Option<Side>, style: Style, text: &str) {
+    let arrow = match side {
+        None => "───",
+        Some(Side::Client) => "C──",
+        Some(Side::Server) => "──S",
+    };
+    start(out, place, arrow);
+    paint(out, place.options, style, text);
+    out.push('\n');
+}
+
+fn item(out: &mut String, place: Place<'_>, seen: &Seen) {
+    let arrow = match (seen.dir, seen.side) {
+        (Dir::In, Side::Client) => "C→S",
+        (Dir::In, Side::Server) => "C←S",
+        (Dir::Out, Side::Client) => "C← ",
+        (Dir::Out, Side::Server) => " →S",
+    };
+    start(out, place, arrow);
+    let nothing = StanzaInfo::default();
+    let info = seen.stanza.as_ref().unwrap_or(&nothing);
+    let stretch = (place.options.columns.saturating_sub(FIXED) / 2).clamp(STRETCH.0, STRETCH.1);
+    let mut row = Row { out, over: 0 };
+    row.column(KIND, |out| kind(out, seen.what, info));
+    row.column(ID, |out| id(out, info));
+    row.column(stretch, |out| route(out, info, place.seat.domain.as_deref(), stretch));
+    row.column(stretch, |out| payload(out, info, stretch));
+    let (style, verdict) = verdict(seen);
+    paint(out, place.options, style, &escape::escaped(&verdict, 80));
+    out.push('\n');
+    for finding in &seen.findings {
+        out.push_str(INDENT);
+        paint(out, place.options, finding_style(finding), &format!("└ {}", finding_text(finding)));
+        out.push('\n');
+    }
+}
+
+/// Columns side by side. What is too wide for its own takes from the padding of the next ones.
+struct Row<'a> {
+    out: &'a mut String,
+    over: usize,
+}
+
+impl Row<'_> {
+    /// Adds a column; `fill` says how much it has used.
+    fn column(&mut self, width: usize, fill: impl FnOnce(&mut String) -> usize) {
+        let used = fill(self.out) + self.over;
+        self.over = used.saturating_sub(width);
+        self.out.extend(std::iter::repeat_n(' ', width.saturating_sub(used) + 2));
+    }
+}
+
+/// `iq/get`
+fn kind(out: &mut String, what: What, info: &StanzaInfo) -> usize {
+    let name = match what {
+        What::Stanza(kind) => kind.name(),
+        What::Header => "header",
+        What::Other => "element",
+        What::Space => "space",
+        What::Close => "close",
+    };
+    out.push_str(name);
+    match &info.kind {
+        Some(kind) => {
+            out.push('/');
+            name.len() + 1 + escape::push(out, kind, 13)
+        }
+        None => name.len(),
+    }
+}
+
+/// `id=p1`
+fn id(out: &mut String, info: &StanzaInfo) -> usize {
+    let Some(id) = &info.id else { return 0 };
+    out.push_str("id=");
+    3 + escape::push(out, id, ID - 3)
+}
+
+/// `juliet@…/balcony → example.org`; the longer of the two takes what room the shorter leaves.
+fn route(out: &mut String, info: &StanzaInfo, domain: Option<&str>, width: usize) -> usize {
+    let from = info.from.as_deref().map_or_else(String::new, |a| address(a, domain));
+    let to = info.to.as_deref().map_or_else(String::new, |a| address(a, domain));
+    let arrow = match (from.is_empty(), to.is_empty()) {
+        (true, true) => return 0,
+        (true, false) => "→ ",
+        (false, true) => " →",
+        (false, false) => " → ",
+    };
+    let room = width - arrow.chars().count();
+    let half = room / 2;
+    let for_from = room.saturating_sub(to.chars().count()).max(half);
+    let used = escape::push(out, &from, for_from);
+    out.push_str(arrow);
+    width - room + used + escape::push(out, &to, room - used)
+}
+
+/// An address; the session's own domain needs no repeating.
+fn address(address: &str, domain: Option<&str>) -> String {
+    let bare = jid::bare(address);
+    match bare.split_once('@') {
+        Some((local, host)) if Some(host) == domain && !local.is_empty() => {
+            format!("{local}@…{}", address.get(bare.len()..).unwrap_or_default())
+        }
+        _ => address.to_owned(),
+    }
+}
+
+/// `item-not-found {vcard-temp} vcard-temp`
+fn payload(out: &mut String, info: &StanzaInfo, width: usize) -> usize {
+    let mut used = 0;
+    if let Some(condition) = &info.condition {
+        used = escape::push(out, condition, width);
+    }
+    let Some((space, name)) = &info.payload else { return used };
+    if used > 0 && used < width {
+        out.push(' ');
+        used += 1;
+    }
+    let short = ns::short(space);
+    let name = short.unwrap_or(name);
+    let room = width.saturating_sub(used).saturating_sub(name.chars().count() + 3);
+    let long = space.chars().count();
+    if space == ns::CLIENT {
+        // Everybody knows `body`.
+    } else if long <= room {
+        out.push('{');
+        used += 3 + escape::push(out, space, room);
+        out.push_str("} ");
+    } else if short.is_none() && room >= 8 {
+        let tail: String = space.chars().skip((long + 1).saturating_sub(room)).collect();
+        out.push_str("{…");
+        used += 4 + escape::push(out, &tail, room - 1);
+        out.push_str("} ");
+    }
+    used + escape::push(out, name, width.saturating_sub(used))
+}
+
+/// What became of what came in, or whose what goes out is.
+fn verdict(seen: &Seen) -> (Style, String) {
+    match (seen.dir, &seen.fate, &seen.origin) {
+        (Dir::Out, _, Origin::Rewritten(_, by)) => (CHANGED, format!("rewritten by {by}")),
+        (Dir::Out, _, Origin::Made(_, by)) => (OURS, format!("made by {by}")),
+        (Dir::Out, _, Origin::Peer | Origin::Forwarded(_)) => (GOOD, "forwarded".to_owned()),
+        (Dir::In, Fate::Passed, _) => (GOOD, "passed".to_owned()),
+        (Dir::In, Fate::Handled, _) => (DIM, "handled".to_owned()),
+        (Dir::In, Fate::Rewritten(by), _) => (CHANGED, format!("rewritten by {by}")),
+        (Dir::In, Fate::Answered(by), _) => (CHANGED, format!("answered by {by}")),
+        (Dir::In, Fate::Dropped(by), _) => (BAD, format!("dropped by {by}")),
+        (Dir::In, Fate::Rejected(condition, by), _) => (BAD, format!("rejected {condition} by {by}")),
+    }
+}
+
+/// `rule 5: an iq of type get must have exactly one child element; this one has 2`
+fn finding_text(finding: &Finding) -> String {
+    let number = finding.code.strip_prefix("rule").filter(|n| n.bytes().all(|b| b.is_ascii_digit()));
+    let text = escape::escaped(&finding.text, SENTENCE);
+    match number {
+        Some(number) => format!("rule {number}: {text}"),
+        None => format!("{}: {text}", finding.code),
+    }
+}
+
+fn finding_style(finding: &Finding) -> Style {
+    match finding.severity {
+        Severity::Info => DIM,
+        Severity::Violation => BAD,
+    }
+}
+
+/// `TLSv1.3 with the client: TLS13_AES_128_GCM_SHA256, example.org, ALPN xmpp-client`
+fn tls(side: Side, info: &TlsInfo) -> String {
+    let mut text = format!("{} with the {}: {}", info.version, side_name(side), info.cipher);
+    if let Some(name) = &info.name {
+        let _ = write!(text, ", {name}");
+    }
+    if let Some(alpn) = &info.alpn {
+        let _ = write!(text, ", ALPN {alpn}");
+    }
+    escape::escaped(&text, SENTENCE)
+}
+
+fn paint(out: &mut String, options: &PrinterOptions, style: Style, text: &str) {
+    let _ = if options.color && style != Style::new() {
+        write!(out, "{style}{text}{style:#}")
+    } else {
+        write!(out, "{text}")
+    };
+}

@@ -1,0 +1,163 @@
+//! How streams end: cleanly, abruptly, by an error of either peer, by time, by us.
+//!
+//! The way one leg ended is mirrored on the other (a clean end must not be made up: it would revoke what XEP-0198 could
+//! resume). A stream error is told to the offender, after a header if none was sent (RFC 6120 §4.9.1.2).
+
+use super::core::{ClientPhase, Core, ServerPhase};
+use super::{Fate, How, Note, Origin, Outbox, What};
+use crate::xml::{Element, Refusal, View};
+use crate::xmpp::{Side, StreamCondition, StreamError, ns};
+
+impl Core {
+    /// `</stream:stream>` came in (RFC 6120 §4.4).
+    pub(super) fn peer_closed(&mut self, side: Side, bytes: &[u8], out: &mut Outbox) {
+        let number = self.note_in(side, What::Close, bytes, Fate::Passed, out);
+        self.leg(side).in_closed = true;
+        if !self.joined() {
+            return match side {
+                Side::Client => self.end_both(out),
+                Side::Server => self.upstream_failed("the server closed the stream before the login was over", out),
+            };
+        }
+        self.send_close(side.other(), Origin::Forwarded(number), out);
+        let done = |leg: &super::core::Leg| leg.in_closed && leg.out_closed;
+        if done(self.leg_ref(Side::Client)) && done(self.leg_ref(Side::Server)) {
+            self.give_up_both(How::Clean, out);
+        } else {
+            self.close_deadline = Some(self.now.plus_seconds(self.route.close_seconds));
+        }
+    }
+
+    /// A connection ended.
+    pub(super) fn eof(&mut self, side: Side, out: &mut Outbox) {
+        let unused = side == Side::Server && matches!(self.server, ServerPhase::Idle | ServerPhase::Dialing);
+        if self.over || self.leg_ref(side).gone || unused {
+            return;
+        }
+        let leg = self.leg_ref(side);
+        let (ended, answered) = (leg.in_closed, leg.out_closed);
+        let was_joined = self.joined();
+        self.leg(side).gone = true;
+        match side {
+            // It said goodbye: the other side still has to.
+            _ if ended && !self.leg_ref(side.other()).in_closed => {}
+            // It was told goodbye and left without a word.
+            _ if answered => self.end_both(out),
+            Side::Server if !was_joined => {
+                self.upstream_failed("the server closed the connection before the login was over", out);
+            }
+            _ => self.give_up_both(if ended { How::Clean } else { How::Abort }, out),
+        }
+    }
+
+    /// Time has passed.
+    pub(super) fn tick(&mut self, out: &mut Outbox) {
+        if self.over {
+            return;
+        }
+        if self.close_deadline.is_some_and(|deadline| self.now >= deadline) {
+            self.end_both(out);
+        } else if self.login_is_late() {
+            let text = "no resource was bound in time";
+            self.fail(Side::Client, StreamError::new(StreamCondition::ConnectionTimeout, text), out);
+        }
+    }
+
+    /// The process is being stopped.
+    pub(super) fn stop(&mut self, out: &mut Outbox) {
+        self.fail(Side::Client, StreamError::new(StreamCondition::SystemShutdown, "iqtap is being stopped"), out);
+    }
+
+    /// The scanner refused what a side sent.
+    pub(super) fn refused(&mut self, side: Side, refusal: &Refusal, out: &mut Outbox) {
+        self.fail(side, StreamError::new(refusal.fault.into(), refusal.why), out);
+    }
+
+    pub(super) fn too_much_held(&mut self, side: Side, out: &mut Outbox) {
+        let text = "too much was sent without waiting for an answer";
+        self.fail(side, StreamError::new(StreamCondition::PolicyViolation, text), out);
+    }
+
+    /// The server's leg could not be made ready, or was lost before the login was over: the client is told.
+    pub(super) fn upstream_failed(&mut self, why: &str, out: &mut Outbox) {
+        self.fail(Side::Client, StreamError::new(StreamCondition::RemoteConnectionFailed, why), out);
+    }
+
+    /// Ends the session by an error of `offender`. A client whose server offended is told `internal-server-error`.
+    pub(super) fn fail(&mut self, offender: Side, error: StreamError, out: &mut Outbox) {
+        if self.over {
+            return;
+        }
+        out.notes.push(Note::StreamError {
+            side: offender,
+            condition: error.condition,
+            text: error.text.clone().unwrap_or_default(),
+        });
+        if offender == Side::Server {
+            let text =
+                format!("the server sent what cannot be passed on: {}", error.text.as_deref().unwrap_or_default());
+            self.tell(Side::Client, &StreamError::new(StreamCondition::InternalServerError, text), out);
+        }
+        self.tell(offender, &error, out);
+        self.end_both(out);
+    }
+
+    /// Sends a stream error, after a header if none was sent. Says nothing where a TLS handshake is due.
+    fn tell(&mut self, side: Side, error: &StreamError, out: &mut Outbox) {
+        let speechless = match side {
+            Side::Client => self.client == ClientPhase::Handshake,
+            Side::Server => matches!(self.server, ServerPhase::Idle | ServerPhase::Dialing | ServerPhase::Handshake),
+        };
+        if speechless || self.leg_ref(side).gone || self.leg_ref(side).out_closed {
+            return;
+        }
+        if side == Side::Client && !self.leg_ref(side).header_sent {
+            let header = self.own_header();
+            self.send_header(side, &header, out);
+        }
+        self.send_element(side, What::Other, &error.element(), Origin::Made(0, "stream".to_owned()), out);
+    }
+
+    /// `<stream:error/>` from the server: forwarded, and the session ends. An invitation to another host would lead the
+    /// client past us: it is answered for (RFC 6120 §4.9.3.19).
+    pub(super) fn server_error(&mut self, view: &View<'_>, out: &mut Outbox) {
+        let number = self.items;
+        let Some(mut error) = self.tree(Side::Server, view, out) else { return };
+        if let Some(host) = error.child(ns::STREAM_ERRORS, "see-other-host").map(Element::text) {
+            let text = format!("the server refers to another host ({}): name it by --upstream", host.trim());
+            out.notes.push(Note::Hint(text.clone()));
+            error = StreamError::new(StreamCondition::RemoteConnectionFailed, text).element();
+        }
+        if !self.leg_ref(Side::Client).header_sent && self.client != ClientPhase::Handshake {
+            let header = self.own_header();
+            self.send_header(Side::Client, &header, out);
+        }
+        self.send_element(Side::Client, What::Other, &error, Origin::Rewritten(number, "stream".to_owned()), out);
+        self.end_both(out);
+    }
+
+    /// `<stream:error/>` from the client: forwarded where there is a stream to forward it to.
+    pub(super) fn client_error(&mut self, view: &View<'_>, out: &mut Outbox) {
+        let number = self.items;
+        let Some(error) = self.tree(Side::Client, view, out) else { return };
+        if self.joined() {
+            self.send_element(Side::Server, What::Other, &error, Origin::Forwarded(number), out);
+        }
+        self.end_both(out);
+    }
+
+    /// Ends both streams cleanly, without waiting for the peers' own end.
+    pub(super) fn end_both(&mut self, out: &mut Outbox) {
+        for side in [Side::Client, Side::Server] {
+            self.send_close(side, Origin::Made(0, "stream".to_owned()), out);
+        }
+        self.give_up_both(How::Clean, out);
+    }
+
+    /// Gives up both connections: the session is over.
+    pub(super) fn give_up_both(&mut self, how: How, out: &mut Outbox) {
+        self.give_up(Side::Client, how, out);
+        self.give_up(Side::Server, how, out);
+        self.over = true;
+    }
+}

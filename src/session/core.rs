@@ -1,0 +1,333 @@
+//! [`Core`]: the state of a session, and the few ways in which anything leaves it.
+//!
+//! ```text
+//! client leg:  Header -> StartTls -> Handshake -> Header -> Held -> Joined <-> SaslHeld
+//!                 ^                                                    |
+//!                 +------------------- restart after SASL ------------+
+//! server leg:  Idle -> Dialing -> Header -> Features -> Proceed -> Handshake -> Header -> Features -> Joined
+//!                                    ^                                                                 |
+//!                                    +---------------------------- Parked <--- restart after SASL ----+
+//! ```
+
+use super::tally::Pending;
+use super::{Act, Dir, Fate, How, Note, Origin, Outbox, Tally, What};
+use crate::policy::{Policy, Route};
+use crate::xml::{Element, Limits, Scope, write_element};
+use crate::xmpp::{Header, Side, Timestamp};
+use bytes::{Bytes, BytesMut};
+use std::sync::Arc;
+
+/// Where the client's leg stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ClientPhase {
+    /// Its stream header is awaited.
+    Header,
+    /// It was told that STARTTLS is required.
+    StartTls,
+    /// Between `<proceed/>` and the end of the TLS handshake.
+    Handshake,
+    /// Its header was read; the server's leg is being made ready.
+    Held,
+    /// The two streams are one.
+    Joined,
+    /// It has said something in SASL; the server has the word (RFC 6120 §6.4 is lock-step).
+    SaslHeld,
+}
+
+/// Where the server's leg stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ServerPhase {
+    /// Nobody was called yet.
+    Idle,
+    /// Being called.
+    Dialing,
+    /// Our header is out; the server's is awaited.
+    Header,
+    /// Its features are awaited.
+    Features,
+    /// Our `<starttls/>` is out.
+    Proceed,
+    /// Between `<proceed/>` and the end of the TLS handshake.
+    Handshake,
+    /// The two streams are one.
+    Joined,
+    /// It said `<success/>`: the client's new header is awaited before anything may come.
+    Parked,
+}
+
+/// What is done with bytes of a side right now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gate {
+    /// Scanned.
+    Open,
+    /// Kept until the other side has moved.
+    Held,
+    /// A TLS handshake is due: bytes in the clear are an attack (RFC 6120 §5.4.3.3).
+    Handshake,
+    /// Ignored: that stream is over.
+    Shut,
+}
+
+/// What both legs have.
+#[derive(Debug, Default)]
+pub(super) struct Leg {
+    /// Bytes of an item not finished, or held.
+    pub(super) pending: BytesMut,
+    /// Whether TLS stands.
+    pub(super) tls: bool,
+    /// Whether our header is out on the present stream.
+    pub(super) header_sent: bool,
+    /// Whether the peer has sent `</stream:stream>`.
+    pub(super) in_closed: bool,
+    /// Whether we have.
+    pub(super) out_closed: bool,
+    /// Whether the connection is gone or given up.
+    pub(super) gone: bool,
+    /// Whether the next byte begins a new document.
+    pub(super) new_document: bool,
+}
+
+/// What is remembered of an authentication under way.
+#[derive(Debug, Default)]
+pub(super) struct SaslWatch {
+    /// The client said `y` in its first SCRAM message.
+    pub(super) said_y: bool,
+    /// We took channel binding out of the features.
+    pub(super) stripped_binding: bool,
+    /// An XEP-0078 set under way: its id and the JID it asks for.
+    pub(super) iq_auth: Option<(String, String)>,
+}
+
+/// All of a session but its scanners.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) now: Timestamp,
+    pub(super) route: Arc<Route>,
+    pub(super) policy: Arc<Policy>,
+    pub(super) number: u64,
+    pub(super) peer: String,
+    seed: u64,
+    pub(super) client: ClientPhase,
+    pub(super) server: ServerPhase,
+    legs: [Leg; 2],
+    /// The client's present header.
+    pub(super) header: Header,
+    /// The server's present header.
+    pub(super) server_header: Header,
+    pub(super) authenticated: bool,
+    pub(super) sasl: SaslWatch,
+    /// The full JID, once bound.
+    pub(super) jid: Option<String>,
+    pub(super) tally: Tally,
+    pub(super) pending_iqs: Pending,
+    /// Items seen so far, both legs and ways.
+    pub(super) items: u64,
+    /// The item at hand as it stood on the wire, where that differs from what was judged (an untidy one).
+    pub(super) untidy: Option<Bytes>,
+    login_deadline: Timestamp,
+    pub(super) close_deadline: Option<Timestamp>,
+    /// A leg's scanner must be renewed.
+    pub(super) restarted: bool,
+    /// The client has authenticated without a restart: its limits widen with the next element.
+    pub(super) relax_limits: bool,
+    /// What the client sent meanwhile may be scanned now.
+    pub(super) resume_client: bool,
+    pub(super) over: bool,
+    over_noted: bool,
+}
+
+impl Core {
+    pub(super) fn new(
+        now: Timestamp,
+        route: Arc<Route>,
+        policy: Arc<Policy>,
+        number: u64,
+        peer: &str,
+        seed: u64,
+    ) -> Self {
+        let login_deadline = now.plus_seconds(route.login_seconds);
+        Self {
+            now,
+            route,
+            policy,
+            number,
+            peer: peer.to_owned(),
+            seed,
+            client: ClientPhase::Header,
+            server: ServerPhase::Idle,
+            legs: [Leg::default(), Leg::default()],
+            header: Header::default(),
+            server_header: Header::default(),
+            authenticated: false,
+            sasl: SaslWatch::default(),
+            jid: None,
+            tally: Tally::default(),
+            pending_iqs: Pending::default(),
+            items: 0,
+            untidy: None,
+            login_deadline,
+            close_deadline: None,
+            restarted: false,
+            relax_limits: false,
+            resume_client: false,
+            over: false,
+            over_noted: false,
+        }
+    }
+
+    pub(super) fn leg(&mut self, side: Side) -> &mut Leg {
+        &mut self.legs[side.index()]
+    }
+
+    pub(super) fn leg_ref(&self, side: Side) -> &Leg {
+        &self.legs[side.index()]
+    }
+
+    /// Whether the two streams are one, so that stanzas may pass.
+    pub(super) fn joined(&self) -> bool {
+        self.server == ServerPhase::Joined && matches!(self.client, ClientPhase::Joined | ClientPhase::SaslHeld)
+    }
+
+    pub(super) fn gate(&self, side: Side) -> Gate {
+        let leg = self.leg_ref(side);
+        if self.over || leg.gone || leg.in_closed {
+            return Gate::Shut;
+        }
+        match side {
+            Side::Client => match self.client {
+                ClientPhase::Held | ClientPhase::SaslHeld => Gate::Held,
+                ClientPhase::Handshake => Gate::Handshake,
+                ClientPhase::Header | ClientPhase::StartTls | ClientPhase::Joined => Gate::Open,
+            },
+            Side::Server => match self.server {
+                ServerPhase::Idle | ServerPhase::Dialing => Gate::Shut,
+                ServerPhase::Handshake => Gate::Handshake,
+                ServerPhase::Parked => Gate::Held,
+                ServerPhase::Header | ServerPhase::Features | ServerPhase::Proceed | ServerPhase::Joined => Gate::Open,
+            },
+        }
+    }
+
+    /// The limits on what a side sends. The server's features may be long before anybody has logged in.
+    pub(super) fn limits(&self, side: Side) -> Limits {
+        match side {
+            Side::Client if !self.authenticated => self.route.limits_before,
+            _ => self.route.limits_after,
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
+        if self.over {
+            return None;
+        }
+        let login = self.jid.is_none().then_some(self.login_deadline);
+        match (login, self.close_deadline) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// 64 bits no peer can guess, from the seed (SplitMix64).
+    fn random(&mut self) -> u64 {
+        self.seed = self.seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.seed;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    pub(super) fn stream_id(&mut self) -> String {
+        format!("{:016x}", self.random())
+    }
+
+    /// The next byte of this side begins a new document, and our header is not out on it.
+    pub(super) fn restart(&mut self, side: Side) {
+        let leg = self.leg(side);
+        leg.new_document = true;
+        leg.header_sent = false;
+        self.restarted = true;
+    }
+
+    pub(super) fn next_item(&mut self) -> u64 {
+        self.items += 1;
+        self.items
+    }
+
+    /// Notes something that came in and concerns nobody but us, or is not a stanza.
+    pub(super) fn note_in(&mut self, side: Side, what: What, bytes: &[u8], fate: Fate, out: &mut Outbox) -> u64 {
+        let number = self.next_item();
+        let untidy = self.untidy.take();
+        out.saw(side, Dir::In, number, what, untidy.as_deref().unwrap_or(bytes), fate, Origin::Peer);
+        number
+    }
+
+    /// Sends bytes that were judged.
+    pub(super) fn send(&mut self, side: Side, what: What, bytes: &[u8], origin: Origin, out: &mut Outbox) {
+        if self.leg_ref(side).gone || self.leg_ref(side).out_closed {
+            return;
+        }
+        out.to[side.index()].extend_from_slice(bytes);
+        let number = self.next_item();
+        out.saw(side, Dir::Out, number, what, bytes, Fate::Passed, origin);
+    }
+
+    /// Sends an element through the one writer.
+    pub(super) fn send_element(&mut self, side: Side, what: What, element: &Element, origin: Origin, out: &mut Outbox) {
+        let mut bytes = BytesMut::new();
+        write_element(element, Scope::Stream, &mut bytes);
+        self.send(side, what, &bytes, origin, out);
+    }
+
+    pub(super) fn send_header(&mut self, side: Side, header: &Header, out: &mut Outbox) {
+        let mut bytes = BytesMut::new();
+        header.write(&mut bytes);
+        self.send(side, What::Header, &bytes, Origin::Made(0, "stream".to_owned()), out);
+        self.leg(side).header_sent = true;
+    }
+
+    /// Ends our stream on that side, if it was begun and not ended.
+    pub(super) fn send_close(&mut self, side: Side, origin: Origin, out: &mut Outbox) {
+        if self.leg_ref(side).header_sent && !self.leg_ref(side).out_closed {
+            self.send(side, What::Close, b"</stream:stream>", origin, out);
+            self.leg(side).out_closed = true;
+        }
+    }
+
+    /// Gives up a side's connection.
+    pub(super) fn give_up(&mut self, side: Side, how: How, out: &mut Outbox) {
+        let unused = side == Side::Server && self.server == ServerPhase::Idle;
+        if !unused && !self.leg_ref(side).gone {
+            out.acts.push(Act::Close(side, how));
+        }
+        let leg = self.leg(side);
+        leg.gone = true;
+        leg.pending = BytesMut::new();
+    }
+
+    pub(super) fn note_over(&mut self, out: &mut Outbox) {
+        if self.over && !self.over_noted {
+            self.over_noted = true;
+            out.notes.push(Note::Over(Box::new(self.tally.clone())));
+        }
+    }
+
+    /// Forgets the server's leg, so that another call can be made.
+    pub(super) fn forget_server(&mut self) {
+        self.server = ServerPhase::Idle;
+        self.server_header = Header::default();
+        *self.leg(Side::Server) = Leg::default();
+        self.restart(Side::Server);
+    }
+
+    /// Held bytes are bounded by what one element may be before login.
+    pub(super) fn bound_held(&mut self, side: Side, out: &mut Outbox) {
+        let held = self.gate(side) == Gate::Held;
+        if held && self.leg_ref(side).pending.len() > self.route.limits_before.stanza_bytes {
+            self.too_much_held(side, out);
+        }
+    }
+
+    pub(super) fn login_is_late(&self) -> bool {
+        self.jid.is_none() && self.now >= self.login_deadline
+    }
+}

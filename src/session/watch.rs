@@ -1,0 +1,105 @@
+//! Telling those who watch: building [`Note::Seen`], only while [`Outbox::watched`], and [`Note::Finding`] always.
+
+use super::core::Core;
+use super::{Dir, Fate, Note, Origin, Outbox, Seen, StanzaInfo, What};
+use crate::rules::Finding;
+use crate::xml::{Element, View, parse_element, parse_str};
+use crate::xmpp::{Kind, Side, ns};
+use bytes::Bytes;
+
+impl Outbox {
+    /// Notes an item other than a stanza that came in.
+    #[expect(clippy::too_many_arguments, reason = "an item is described by just these")]
+    pub(super) fn saw(
+        &mut self,
+        side: Side,
+        dir: Dir,
+        number: u64,
+        what: What,
+        bytes: &[u8],
+        fate: Fate,
+        origin: Origin,
+    ) {
+        if !self.watched {
+            return;
+        }
+        let ours = matches!(what, What::Stanza(_)) && !matches!(origin, Origin::Forwarded(_));
+        let stanza = ours.then(|| written(bytes)).flatten();
+        let bytes = Bytes::copy_from_slice(bytes);
+        let seen = Seen { side, dir, number, what, bytes, stanza, fate, origin, findings: Vec::new() };
+        self.notes.push(Note::Seen(Box::new(seen)));
+    }
+}
+
+impl Core {
+    /// Notes a stanza that came in, and what was found in it.
+    #[expect(clippy::too_many_arguments, reason = "a stanza's story is told by just these")]
+    pub(super) fn saw_stanza(
+        &mut self,
+        number: u64,
+        side: Side,
+        kind: Kind,
+        view: &View<'_>,
+        fate: Fate,
+        findings: Vec<Finding>,
+        out: &mut Outbox,
+    ) {
+        if out.watched {
+            out.notes.push(Note::Seen(Box::new(Seen {
+                side,
+                dir: Dir::In,
+                number,
+                what: What::Stanza(kind),
+                bytes: self.untidy.take().unwrap_or_else(|| Bytes::copy_from_slice(view.bytes)),
+                stanza: Some(read(view)),
+                fate,
+                origin: Origin::Peer,
+                findings: findings.clone(),
+            })));
+        }
+        for finding in findings {
+            self.tally.finding(&finding);
+            let id = view.id().map(std::borrow::Cow::into_owned);
+            out.notes.push(Note::Finding { side, id, number, finding });
+        }
+    }
+}
+
+/// What a head says, as text.
+fn read(view: &View<'_>) -> StanzaInfo {
+    let kind = view.kind().map(std::borrow::Cow::into_owned);
+    let condition = (kind.as_deref() == Some("error"))
+        .then(|| parse_element(view.bytes, view.root, view.head).ok())
+        .flatten()
+        .and_then(|stanza| condition(&stanza));
+    StanzaInfo {
+        kind,
+        id: view.id().map(std::borrow::Cow::into_owned),
+        from: view.from().map(std::borrow::Cow::into_owned),
+        to: view.to().map(std::borrow::Cow::into_owned),
+        payload: view.payload().map(|(ns, name)| (ns.into_owned(), name.to_owned())),
+        condition,
+    }
+}
+
+/// The same of a stanza of our own making.
+fn written(bytes: &[u8]) -> Option<StanzaInfo> {
+    let stanza = parse_str(std::str::from_utf8(bytes).ok()?).ok()?;
+    let owned = |name: &str| stanza.attr(name).map(str::to_owned);
+    let payload = stanza.children().find(|child| !child.is(ns::CLIENT, "error"));
+    Some(StanzaInfo {
+        kind: owned("type"),
+        id: owned("id"),
+        from: owned("from"),
+        to: owned("to"),
+        payload: payload.map(|child| (child.ns.clone(), child.name.clone())),
+        condition: condition(&stanza),
+    })
+}
+
+/// The defined condition of an error stanza.
+fn condition(stanza: &Element) -> Option<String> {
+    let error = stanza.child(ns::CLIENT, "error")?;
+    let condition = error.children().find(|child| child.ns == ns::STANZA_ERRORS && child.name != "text")?;
+    Some(condition.name.clone())
+}

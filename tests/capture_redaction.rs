@@ -1,0 +1,250 @@
+//! Every row of the redaction list (protocol.md C5), in many spellings: the secret is gone, the element is still there.
+#![expect(clippy::unwrap_used, reason = "a test that cannot read its own file has failed")]
+
+mod capture_support;
+
+use capture_support::Tape;
+use iqtap::session::Dir;
+use iqtap::xmpp::Side;
+
+/// Planted in every row; never to be seen in the file, nor in pieces.
+const SECRET: &str = "hunter2-Zq9";
+
+/// What must be left, and the item.
+const ROWS: &[(&str, &str)] = &[
+    // SASL (RFC 6120 §6.4)
+    ("<auth", "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>SECRET</auth>"),
+    ("mechanism", "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>SECRET</auth>"),
+    ("<response", "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>SECRET</response>"),
+    ("<challenge", "<challenge xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>SECRET</challenge>"),
+    ("<success", "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>SECRET</success>"),
+    // SASL2 (XEP-0388), SCRAM upgrade (XEP-0480), FAST (XEP-0484)
+    (
+        "initial-response",
+        "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><initial-response>SECRET</initial-response></authenticate>",
+    ),
+    (
+        "user-agent",
+        "<authenticate xmlns='urn:xmpp:sasl:2'><user-agent id='SECRET'><software>X</software></user-agent></authenticate>",
+    ),
+    (
+        "software",
+        "<authenticate xmlns='urn:xmpp:sasl:2'><user-agent id='SECRET'><software>X</software></user-agent></authenticate>",
+    ),
+    ("<response", "<response xmlns='urn:xmpp:sasl:2'>SECRET</response>"),
+    ("<challenge", "<challenge xmlns='urn:xmpp:sasl:2'>SECRET</challenge>"),
+    ("additional-data", "<success xmlns='urn:xmpp:sasl:2'><additional-data>SECRET</additional-data></success>"),
+    ("additional-data", "<continue xmlns='urn:xmpp:sasl:2'><additional-data>SECRET</additional-data></continue>"),
+    ("hash", "<task-data xmlns='urn:xmpp:sasl:2'><hash xmlns='urn:xmpp:scram-upgrade:0'>SECRET</hash></task-data>"),
+    (
+        "iterations",
+        "<task-data xmlns='urn:xmpp:sasl:2'><salt xmlns='urn:xmpp:scram-upgrade:0' iterations='4096'>SECRET</salt></task-data>",
+    ),
+    ("<next", "<next xmlns='urn:xmpp:sasl:2' task='X'><a xmlns='b'><c>SECRET</c></a></next>"),
+    (
+        "expiry",
+        "<success xmlns='urn:xmpp:sasl:2'><token xmlns='urn:xmpp:fast:0' expiry='2030-01-01T00:00:00Z' token='SECRET'/></success>",
+    ),
+    // Stream management (XEP-0198)
+    ("<enabled", "<enabled xmlns='urn:xmpp:sm:3' id='SECRET' resume='true'/>"),
+    ("<enabled", "<enabled xmlns='urn:xmpp:sm:2' id='SECRET' resume='true'/>"),
+    ("<resume", "<resume xmlns='urn:xmpp:sm:3' previd='SECRET' h='3'/>"),
+    ("<resumed", "<resumed xmlns='urn:xmpp:sm:3' previd='SECRET' h='3'/>"),
+    (
+        "<resume",
+        "<authenticate xmlns='urn:xmpp:sasl:2'><resume xmlns='urn:xmpp:sm:3' previd='SECRET' h='3'/></authenticate>",
+    ),
+    // Non-SASL authentication (XEP-0078), registration (XEP-0077)
+    (
+        "<username>bill</username>",
+        "<iq type='set' id='1'><query xmlns='jabber:iq:auth'><username>bill</username><password>SECRET</password></query></iq>",
+    ),
+    ("<digest", "<iq type='set' id='1'><query xmlns='jabber:iq:auth'><digest>SECRET</digest></query></iq>"),
+    ("<password", "<iq type='set' id='1'><query xmlns='jabber:iq:register'><password>SECRET</password></query></iq>"),
+    ("<key", "<iq type='result' id='1'><query xmlns='jabber:iq:register'><key>SECRET</key></query></iq>"),
+    // Data forms (XEP-0004)
+    (
+        "<value",
+        "<iq type='set' id='1'><query xmlns='jabber:iq:register'><x xmlns='jabber:x:data' type='submit'><field var='password'><value>SECRET</value></field></x></query></iq>",
+    ),
+    (
+        "label",
+        "<iq type='result' id='1'><command xmlns='http://jabber.org/protocol/commands'><x xmlns='jabber:x:data' type='form'><field var='z' type='text-private' label='L'><value>SECRET</value></field></x></command></iq>",
+    ),
+    (
+        "<reported",
+        "<iq type='result' id='1'><q xmlns='q'><x xmlns='jabber:x:data' type='result'><reported><field var='z' type='text-private'/></reported><item><field var='z'><value>SECRET</value></field></item></x></q></iq>",
+    ),
+    (
+        "muc#roomconfig_roomsecret",
+        "<iq type='set' id='1'><query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' type='submit'><field var='muc#roomconfig_roomsecret'><value>SECRET</value></field></x></query></iq>",
+    ),
+    // Components (XEP-0114), dialback (XEP-0220)
+    ("handshake", "<handshake xmlns='jabber:component:accept'>SECRET</handshake>"),
+    ("result", "<db:result xmlns:db='jabber:server:dialback' to='a' from='b'>SECRET</db:result>"),
+    ("verify", "<db:verify xmlns:db='jabber:server:dialback' to='a' from='b' id='c'>SECRET</db:verify>"),
+    // Rooms (XEP-0045, XEP-0249), bookmarks (XEP-0048, XEP-0402)
+    (
+        "muc",
+        "<presence to='room@muc/me'><x xmlns='http://jabber.org/protocol/muc'><password>SECRET</password></x></presence>",
+    ),
+    (
+        "invite",
+        "<message to='r@muc'><x xmlns='http://jabber.org/protocol/muc#user'><invite to='a@b'/><password>SECRET</password></x></message>",
+    ),
+    (
+        "jabber:x:conference",
+        "<message to='a@b'><x xmlns='jabber:x:conference' jid='r@muc' password='SECRET'/></message>",
+    ),
+    (
+        "storage:bookmarks",
+        "<iq type='set' id='1'><query xmlns='jabber:iq:private'><storage xmlns='storage:bookmarks'><conference jid='r@muc'><nick>N</nick><password>SECRET</password></conference></storage></query></iq>",
+    ),
+    (
+        "<nick>N</nick>",
+        "<iq type='set' id='1'><pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='urn:xmpp:bookmarks:1'><item id='r@muc'><conference xmlns='urn:xmpp:bookmarks:1' autojoin='1'><nick>N</nick><password>SECRET</password></conference></item></publish></pubsub></iq>",
+    ),
+    (
+        "conference",
+        "<iq type='result' id='1'><storage xmlns='storage:bookmarks'><conference jid='r@muc' password='SECRET'/></storage></iq>",
+    ),
+    // Services (XEP-0215, XEP-0363, XEP-0357, XEP-0124)
+    (
+        "turn",
+        "<iq type='result' id='1'><services xmlns='urn:xmpp:extdisco:2'><service type='turn' host='h' username='u' password='SECRET'/></services></iq>",
+    ),
+    (
+        "<header",
+        "<iq type='result' id='1'><slot xmlns='urn:xmpp:http:upload:0'><put url='https://x/'><header name='Authorization'>Basic SECRET</header></put></slot></iq>",
+    ),
+    (
+        "<header",
+        "<iq type='result' id='1'><slot xmlns='urn:xmpp:http:upload:0'><put url='https://x/'><header name='cookie'>k=SECRET</header></put></slot></iq>",
+    ),
+    (
+        "publish-options",
+        "<iq type='set' id='1'><enable xmlns='urn:xmpp:push:0' jid='p@q' node='n'><x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'><value>http://jabber.org/protocol/pubsub#publish-options</value></field><field var='secret'><value>SECRET</value></field></x></enable></iq>",
+    ),
+    ("<body", "<body xmlns='http://jabber.org/protocol/httpbind' sid='SECRET'/>"),
+];
+
+/// Writes one item, alone on its stream, and gives the file's bytes as text.
+fn recorded(header: &str, item: &str) -> String {
+    let mut tape = Tape::new();
+    tape.item(Side::Client, Dir::In, header.to_owned());
+    tape.item(Side::Client, Dir::In, item.to_owned());
+    let (_dir, path) = tape.finish();
+    String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned()
+}
+
+const HEADER: &str = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='d'>";
+
+fn check(left: &str, header: &str, item: &str, secret: &str) {
+    let file = recorded(header, item);
+    let (_, rest) = file.split_once(HEADER.split_once(' ').unwrap().0).unwrap();
+    assert!(!rest.contains(secret), "written: {item}");
+    assert!(!rest.contains("urn:iqtap:redacted"), "not even read: {item}");
+    assert!(rest.contains(left), "{left} is gone from {item}: {rest}");
+    assert!(rest.contains("[redacted ") || rest.contains("W3JlZGFjdGVk"), "no marker for {item}: {rest}");
+}
+
+#[test]
+fn no_row_is_written() {
+    for (left, row) in ROWS {
+        check(left, HEADER, &row.replace("SECRET", SECRET), SECRET);
+    }
+}
+
+#[test]
+fn nor_inside_an_error_or_a_copy() {
+    // Handshakes, dialback and BOSH bodies are not parts of client streams, nor of any stanza.
+    let nested = |row: &str| !["jabber:component", "jabber:server", "httpbind"].iter().any(|n| row.contains(n));
+    for (left, row) in ROWS.iter().filter(|(_, row)| nested(row)) {
+        let row = row.replace("SECRET", SECRET);
+        let error = "<error type='cancel'><conflict xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>";
+        check(left, HEADER, &format!("<iq type='error' id='e'>{row}{error}</iq>"), SECRET);
+        let copy = format!(
+            "<message><sent xmlns='urn:xmpp:carbons:2'><forwarded xmlns='urn:xmpp:forward:0'>{row}</forwarded></sent></message>"
+        );
+        check(left, HEADER, &copy, SECRET);
+    }
+}
+
+#[test]
+fn nor_spelt_in_another_way() {
+    for (left, row) in ROWS {
+        let cdata = row.replace(">SECRET<", "><![CDATA[hunter2-Zq9]]><");
+        check(left, HEADER, &cdata.replace("SECRET", SECRET), SECRET);
+        let split = row.replace(">SECRET<", ">hun<![CDATA[ter2-]]>Zq9<");
+        check(left, HEADER, &split.replace("SECRET", SECRET), "Zq9");
+        check(left, HEADER, &row.replace("SECRET", "hunter2&#x2d;Zq9"), "hunter2");
+    }
+}
+
+#[test]
+fn nor_when_the_name_is_spelt_by_references() {
+    for (old, new) in [
+        ("'password'", "'passw&#111;rd'"),
+        ("text-private", "text&#45;private"),
+        ("jabber:iq:", "jabber:&#105;q:"),
+        ("xmpp:fast", "xmpp:f&#x61;st"),
+        ("http:upload", "http:&#117;pload"),
+        ("'secret'", "'se&#99;ret'"),
+        ("Authorization", "&#65;uthorization"),
+    ] {
+        let changed: Vec<_> = ROWS.iter().filter(|(_, row)| row.contains(old)).collect();
+        assert!(!changed.is_empty(), "no row has {old}");
+        for (_, row) in changed {
+            check("", HEADER, &row.replace(old, new).replace("SECRET", SECRET), SECRET);
+        }
+    }
+}
+
+#[test]
+fn nor_when_the_namespace_is_declared_on_the_stream() {
+    let header = HEADER.replace(" to=", " xmlns:a='jabber:iq:auth' xmlns:s='urn:ietf:params:xml:ns:xmpp-sasl' to=");
+    for item in ["<iq type='set' id='1'><a:query><a:digest>SECRET</a:digest></a:query></iq>", "<s:auth>SECRET</s:auth>"]
+    {
+        check("", &header, &item.replace("SECRET", SECRET), SECRET);
+    }
+}
+
+#[test]
+fn nor_when_it_cannot_be_read() {
+    for item in
+        ["<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>SECRET</oops>", "<iq><x:password>SECRET</x:password></iq>"]
+    {
+        let file = recorded(HEADER, &item.replace("SECRET", SECRET));
+        assert!(!file.contains(SECRET), "written: {item}");
+        assert!(file.contains(&format!("<redacted xmlns='urn:iqtap:redacted' bytes='{}'/>", item.len() + 5)), "{file}");
+    }
+}
+
+#[test]
+fn what_holds_no_secret_is_written_as_it_was() {
+    for item in [
+        "<message   to='a@b'><body>the password is tulip</body></message>",
+        "<iq type='result' id='1'><query xmlns='http://jabber.org/protocol/disco#info'><feature var='muc_passwordprotected'/></query></iq>",
+        "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL' >=</auth>",
+        "<success  xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>",
+        "<r xmlns=\"urn:xmpp:sm:3\"/>",
+        "<a  xmlns='urn:xmpp:sm:3' h='4'></a>",
+        "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism >PLAIN</mechanism></mechanisms></stream:features>",
+        "<message><encrypted xmlns='eu.siacs.conversations.axolotl'><header sid='1'><key rid='2'>AAAA</key></header></encrypted></message>",
+        "<iq type='set' id='1'><x xmlns='jabber:x:data'><field var='muc#roomconfig_passwordprotectedroom'><value>1</value></field></x></iq>",
+        "<message><body>a&#10;b</body></message>",
+    ] {
+        let file = recorded(HEADER, item);
+        assert!(file.contains(item), "{item} became {file}");
+    }
+}
+
+#[test]
+fn on_a_stream_of_another_shape_namespaces_are_declared() {
+    let header = "<stream xmlns='http://etherx.jabber.org/streams' to='d'>";
+    let file = recorded(
+        header,
+        "<iq xmlns='jabber:client' type='set' id='1'><query xmlns='jabber:iq:auth'><password>x</password></query></iq>",
+    );
+    assert!(file.contains("<iq xmlns='jabber:client'") || file.contains("<iq xmlns=\"jabber:client\""), "{file}");
+}

@@ -1,0 +1,233 @@
+//! Golden text: what people see of a session, with the time zone fixed.
+#![expect(clippy::unwrap_used, reason = "a test that cannot write to memory has failed")]
+
+mod inspect_support;
+
+use inspect_support::{Screen, finding, stanza};
+use iqtap::inspect::PrinterOptions;
+use iqtap::script::LogLine;
+use iqtap::session::{Dir, Fate, IqCount, Note, Origin, Seen, StanzaInfo, Tally, TlsInfo, What};
+use iqtap::xmpp::{Kind, Side, StreamCondition};
+use jiff::tz::{self, TimeZone};
+
+fn options() -> PrinterOptions {
+    PrinterOptions { zone: TimeZone::fixed(tz::offset(1)), ..PrinterOptions::default() }
+}
+
+fn info(kind: &str, id: &str, from: &str, to: &str, payload: (&str, &str)) -> StanzaInfo {
+    let some = |text: &str| Some(text.to_owned()).filter(|t| !t.is_empty());
+    StanzaInfo {
+        kind: some(kind),
+        id: some(id),
+        from: some(from),
+        to: some(to),
+        payload: Some((payload.0.to_owned(), payload.1.to_owned())).filter(|p| !p.1.is_empty()),
+        condition: None,
+    }
+}
+
+fn tally() -> Tally {
+    let iq = |ns: &str, requests, results, errors| IqCount { ns: ns.to_owned(), requests, results, errors };
+    let mut tally = Tally::default();
+    tally.stanzas = [[2, 1, 14], [1204, 7, 14]];
+    tally.bytes = [4_210, 1_500_000];
+    tally.iqs = vec![iq("urn:xmpp:ping", 12, 12, 0), iq("vcard-temp", 1, 0, 1), iq("urn:example:x", 1, 0, 0)];
+    tally.findings = vec![("rule5", 2), ("rule7-3920", 1)];
+    tally.stopped = 2;
+    tally.rewritten = 1;
+    tally
+}
+
+/// A session with a bit of everything.
+fn notes() -> Vec<Note> {
+    let (c, s, iq) = (Side::Client, Side::Server, What::Stanza(Kind::Iq));
+    let tls = TlsInfo {
+        version: "TLSv1.3".into(),
+        cipher: "TLS13_AES_128_GCM_SHA256".into(),
+        name: Some("example.org".into()),
+        alpn: None,
+    };
+    let me = "juliet@example.org/balcony";
+    let ping = ("urn:xmpp:ping", "ping");
+    let rule5 = "an iq of type get must have exactly one child element; this one has 2";
+    vec![
+        Note::Tls(c, tls.clone()),
+        Note::Tls(s, TlsInfo { name: None, alpn: Some("xmpp-client".into()), ..tls }),
+        Note::Joined { domain: "example.org".into(), stripped: vec!["starttls".into(), "SCRAM-SHA-1-PLUS".into()] },
+        Note::Hint("the client says y: switch channel binding off".into()),
+        Note::Mechanism("SCRAM-SHA-1".into()),
+        Note::Bound(me.into()),
+        stanza(c, Dir::In, iq, info("get", "p1", "", "example.org", ping)),
+        stanza(s, Dir::In, iq, info("result", "p1", "example.org", me, ("", ""))),
+        stanza(
+            s,
+            Dir::In,
+            iq,
+            StanzaInfo {
+                condition: Some("item-not-found".into()),
+                ..info("error", "v1", "", me, ("vcard-temp", "vCard"))
+            },
+        ),
+        stanza(
+            c,
+            Dir::In,
+            What::Stanza(Kind::Presence),
+            info("", "", "", "", ("http://jabber.org/protocol/caps", "c")),
+        ),
+        stanza(
+            c,
+            Dir::In,
+            What::Stanza(Kind::Message),
+            info(
+                "chat",
+                "3f2504e0-4f89-11d3-9a0c-0305e82c3301",
+                me,
+                "romeo@montague.example/orchard-of-a-long-name",
+                ("jabber:client", "body"),
+            ),
+        ),
+        seen(
+            stanza(c, Dir::In, iq, info("get", "d1", "", "", ("http://jabber.org/protocol/disco#info", "query"))),
+            |s| {
+                s.fate = Fate::Rejected("bad-request".into(), "rule 5".into());
+                s.findings = vec![finding("rule5", rule5), finding("rule7-3920", "should echo the request")];
+            },
+        ),
+        Note::Finding { side: c, id: Some("d1".into()), number: 1, finding: finding("rule5", rule5) },
+        seen(stanza(c, Dir::Out, iq, info("error", "d1", "", me, ("", ""))), |s| {
+            s.origin = Origin::Made(1, "rule 5".into())
+        }),
+        seen(
+            stanza(c, Dir::In, iq, info("set", "a1", "", "", ("urn:example:a-namespace-nobody-has-heard-of", "x"))),
+            |s| {
+                s.fate = Fate::Rewritten("alias.rhai:7".into());
+            },
+        ),
+        seen(stanza(s, Dir::Out, iq, info("set", "a1", "", "", ("urn:example:y", "y"))), |s| {
+            s.origin = Origin::Rewritten(1, "alias.rhai:7".into())
+        }),
+        seen(stanza(s, Dir::Out, iq, info("set", "not", "", "shown", ("", ""))), |s| s.origin = Origin::Forwarded(1)),
+        stanza(c, Dir::In, What::Other, StanzaInfo::default()),
+        stanza(c, Dir::In, What::Space, StanzaInfo::default()),
+        Note::Log(LogLine { level: "info", text: "hello".into(), script: "alias.rhai".into() }),
+        Note::ScriptError("alias.rhai:9:3: no such function".into()),
+        Note::StreamError { side: c, condition: StreamCondition::PolicyViolation, text: "stanza too long".into() },
+        Note::Over(Box::new(tally())),
+    ]
+}
+
+fn seen(mut note: Note, edit: impl FnOnce(&mut Seen)) -> Note {
+    if let Note::Seen(seen) = &mut note {
+        edit(seen);
+    }
+    note
+}
+
+fn shown(options: PrinterOptions) -> String {
+    let mut screen = Screen::new(options);
+    for note in notes() {
+        screen.note(3, &note);
+    }
+    screen.finish(&tally())
+}
+
+#[test]
+fn a_session_as_people_see_it() {
+    let text = shown(options());
+    let golden = include_str!("inspect_support/session.txt");
+    assert!(text == golden, "now it reads:\n{text}\ninstead of:\n{golden}");
+}
+
+#[test]
+fn a_session_for_those_who_want_quiet() {
+    let text = shown(PrinterOptions { quiet: true, ..options() });
+    let told: Vec<_> = text.lines().take_while(|line| !line.starts_with("total")).map(|line| &line[19..]).collect();
+    assert_eq!(
+        told,
+        [
+            "───  hint: the client says y: switch channel binding off",
+            "C──  rule 5: an iq of type get must have exactly one child element; this one has 2 from the client id=d1",
+            "───  script failed: alias.rhai:9:3: no such function",
+            "C──  stream error to the client: policy-violation: stanza too long",
+        ]
+    );
+    assert!(text.contains("total: 1 session in 3 min 45 s\n"));
+}
+
+#[test]
+fn colours_change_nothing_but_colours() {
+    let text = shown(PrinterOptions { color: true, ..options() });
+    assert!(text.contains("\x1b[31mrejected bad-request by rule 5\x1b[0m"), "{text}");
+    assert!(text.contains("\x1b[33mrewritten by alias.rhai:7\x1b[0m"), "{text}");
+    assert_eq!(anstream::adapter::strip_str(&text).to_string(), shown(options()));
+}
+
+#[test]
+fn lines_are_as_wide_as_told() {
+    for columns in [120, 140, 160, 200] {
+        let text = shown(PrinterOptions { columns, ..options() });
+        // The verdict has room for one word; names of scripts are beyond the layout.
+        for line in text.lines().filter(|line| line.ends_with("  passed")) {
+            assert!(line.chars().count() <= columns, "{} in {columns}: {line}", line.chars().count());
+        }
+        let verdicts: Vec<_> =
+            text.lines().filter(|line| line.ends_with("  passed")).map(|line| line.chars().count()).collect();
+        assert!(verdicts.iter().all(|&n| n == verdicts[0]), "not aligned: {text}");
+    }
+    shown(PrinterOptions { columns: 0, ..options() });
+}
+
+#[test]
+fn what_is_too_wide_takes_from_the_next_column() {
+    let mut screen = Screen::new(options());
+    let (c, message) = (Side::Client, What::Stanza(Kind::Message));
+    screen.note(1, &stanza(c, Dir::In, message, info("groupchat", "m1", "", "room@muc", ("jabber:client", "body"))));
+    screen.note(1, &stanza(c, Dir::In, message, info("chat", "m1", "", "room@muc", ("jabber:client", "body"))));
+    let text = screen.finish(&Tally::default());
+    let lines: Vec<_> = text.lines().filter(|line| line.ends_with("passed")).collect();
+    assert_eq!(lines[0].chars().position(|c| c == '→'), lines[1].chars().position(|c| c == '→'));
+    let body = |line: &str| line.chars().collect::<String>().find("body");
+    assert_eq!(body(lines[0]), body(lines[1]));
+}
+
+/// What a peer may put anywhere: escape sequences, C1, line breaks, direction overrides.
+const HOSTILE: &str = "\x1b[2J\u{9b}31m\r\n\0\x07\x7f\u{85}\u{2028}\u{202e}evil\u{2066}";
+
+#[test]
+fn nothing_a_peer_chose_reaches_the_terminal_as_it_is() {
+    let (c, s) = (Side::Client, Side::Server);
+    let text = || HOSTILE.to_owned();
+    let what = info(HOSTILE, HOSTILE, HOSTILE, HOSTILE, (HOSTILE, HOSTILE));
+    let tls = TlsInfo { version: text(), cipher: text(), name: Some(text()), alpn: Some(text()) };
+    let mut counts = Tally::default();
+    counts.stanzas = [[1, 0, 0], [0, 0, 0]];
+    counts.iqs = vec![IqCount { ns: text(), requests: 1, ..IqCount::default() }];
+    let all = vec![
+        Note::Tls(c, tls),
+        Note::Joined { domain: text(), stripped: vec![text()] },
+        Note::Mechanism(text()),
+        Note::Bound(text()),
+        stanza(s, Dir::In, What::Stanza(Kind::Iq), StanzaInfo { condition: Some(text()), ..what }),
+        seen(stanza(c, Dir::In, What::Stanza(Kind::Iq), StanzaInfo::default()), |s| {
+            s.fate = Fate::Rejected(text(), text());
+            s.findings = vec![finding("rule5", HOSTILE)];
+        }),
+        Note::Finding { side: c, id: Some(text()), number: 1, finding: finding("rule5", HOSTILE) },
+        Note::Log(LogLine { level: "info", text: text(), script: text() }),
+        Note::ScriptError(text()),
+        Note::Hint(text()),
+        Note::StreamError { side: c, condition: StreamCondition::BadFormat, text: text() },
+        Note::Over(Box::new(counts.clone())),
+    ];
+    for (quiet, json) in [(false, false), (true, false), (false, true), (true, true)] {
+        let mut screen = Screen::new(PrinterOptions { quiet, json, ..options() });
+        for note in &all {
+            screen.note(1, note);
+        }
+        let shown = screen.finish(&counts);
+        let bad = shown
+            .chars()
+            .find(|&c| (c.is_control() && c != '\n') || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'));
+        assert_eq!(bad, None, "in {shown:?}");
+    }
+}

@@ -1,0 +1,131 @@
+//! Plays every playbook under `tests/playbooks/` and `scripts/` in every way; see `tests/playbooks/README.md`.
+//!
+//! `PLAY=rules/ cargo test --test playbooks` plays the books whose path contains `rules/`; `PLAY_SEEDS=100` cuts each
+//! at a hundred random series of places instead of three; `PLAY_SEED=5` at the one that a failure named.
+
+mod play;
+
+use play::mutate::{Refuted, prove};
+use std::collections::BTreeSet;
+use std::env;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+/// Longer than any book takes by far: a session that never comes back is named and not waited for.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What a worker tells.
+enum News {
+    Began(PathBuf),
+    Held(PathBuf, usize),
+    Failed(PathBuf, String),
+}
+
+#[test]
+fn every_book_holds() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut all = Vec::new();
+    for shelf in ["tests/playbooks", "scripts"] {
+        find(&root.join(shelf), &mut all);
+    }
+    let filter = env::var("PLAY").unwrap_or_default();
+    let books: Vec<PathBuf> = all.iter().filter(|path| name(root, path).contains(&filter)).cloned().collect();
+    assert!(!books.is_empty(), "no book's path contains '{filter}'");
+
+    let (news, listen) = mpsc::channel();
+    let next = AtomicUsize::new(0);
+    let (mut held, mut plays, mut failures) = (0, 0, Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(2, usize::from) {
+            let (news, next, books) = (news.clone(), &next, &books);
+            scope.spawn(move || {
+                while let Some(path) = books.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let _ = news.send(News::Began(path.clone()));
+                    let _ = news.send(match read_and_prove(path, &name(root, path)) {
+                        Ok(plays) => News::Held(path.clone(), plays),
+                        Err(why) => News::Failed(path.clone(), why),
+                    });
+                }
+            });
+        }
+        drop(news);
+        let mut running = BTreeSet::new();
+        loop {
+            match listen.recv_timeout(PATIENCE) {
+                Ok(News::Began(path)) => drop(running.insert(path)),
+                Ok(News::Held(path, count)) => {
+                    running.remove(&path);
+                    held += 1;
+                    plays += count;
+                    tell(&format!("book {} ... ok ({count} plays)", name(root, &path)));
+                }
+                Ok(News::Failed(path, why)) => {
+                    running.remove(&path);
+                    tell(&format!("book {} ... FAILED", name(root, &path)));
+                    failures.push(why);
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    tell(&format!("these books do not come to an end: {running:?}"));
+                    std::process::exit(1);
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            }
+        }
+    });
+    tell(&format!("{held} of {} books hold, in {plays} plays ({} on the shelf)", books.len(), all.len()));
+    failures.sort();
+    assert!(failures.is_empty(), "{} books failed\n{}", failures.len(), failures.concat());
+}
+
+/// Straight to standard error: counts are worth reading when all is well, too.
+fn tell(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// All books under a folder, in order; a folder that is not there has none.
+fn find(folder: &Path, books: &mut Vec<PathBuf>) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    for path in paths {
+        if path.is_dir() {
+            find(&path, books);
+        } else if path.extension().is_some_and(|extension| extension == "play") {
+            books.push(path);
+        }
+    }
+}
+
+/// A book's path as people write it.
+fn name(root: &Path, path: &Path) -> String {
+    path.strip_prefix(root).unwrap_or(path).display().to_string()
+}
+
+/// Plays one book in every way; the error is a report between rulers.
+fn read_and_prove(path: &Path, name: &str) -> Result<usize, String> {
+    let text = fs::read_to_string(path).map_err(|e| format!("{name}: {e}\n"))?;
+    let book = play::parse::book(&text).map_err(|problem| format!("{name}: {problem}\n"))?;
+    prove(&book, path, &seeds(name)).map_err(|Refuted { way, failure }| {
+        const RULER: &str = "----------------------------------------------------------------------";
+        let mut report = String::new();
+        let _ = writeln!(report, "\n{RULER}\n{name}:{}  ({way})", failure.line);
+        let _ = writeln!(report, "{}\n\n{}\n{}\n{RULER}", book.about, failure.text, failure.why);
+        report
+    })
+}
+
+/// The seeds of a book's random cuts: its own, or the one asked for.
+fn seeds(name: &str) -> Vec<u64> {
+    let number = |key: &str| env::var(key).ok().and_then(|value| value.parse::<u64>().ok());
+    if let Some(seed) = number("PLAY_SEED") {
+        return vec![seed];
+    }
+    let of_name = name.bytes().fold(17_u64, |hash, byte| (hash * 31 + u64::from(byte)) % 1_000_003);
+    (0..number("PLAY_SEEDS").unwrap_or(3)).map(|i| of_name * 1000 + i).collect()
+}
