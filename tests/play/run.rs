@@ -153,6 +153,8 @@ struct Play<'a> {
     /// What came out and was not yet expected.
     pending: [Vec<u8>; 2],
     acts: VecDeque<Act>,
+    /// What was asked for, expected, and not yet answered.
+    asked: Vec<Act>,
     notes: Vec<Note>,
     /// What the peers sent since something was last expected.
     just_sent: [Vec<u8>; 2],
@@ -190,6 +192,7 @@ impl<'a> Play<'a> {
             out: Outbox { watched: way.watched, ..Outbox::default() },
             pending: Default::default(),
             acts: VecDeque::new(),
+            asked: Vec::new(),
             notes: Vec::new(),
             just_sent: Default::default(),
             held: Default::default(),
@@ -210,7 +213,7 @@ impl<'a> Play<'a> {
             StepKind::Tls { side, name, alpn } => {
                 // Direct TLS on the client's leg begins by itself.
                 if !(*side == Side::Client && self.round == 0 && self.acts.is_empty()) {
-                    self.act(&Act::StartTls(*side))?;
+                    self.answerable(Act::StartTls(*side))?;
                 }
                 let name = name.as_ref().map(|n| compare::fill_in(n, &self.names)).transpose()?;
                 let info = TlsInfo {
@@ -222,24 +225,25 @@ impl<'a> Play<'a> {
                 self.answer(Input::TlsUp(*side, info))
             }
             StepKind::TlsFails(side, reason) => {
-                self.act(&Act::StartTls(*side))?;
+                self.answerable(Act::StartTls(*side))?;
                 self.answer(Input::TlsFailed(*side, reason.clone()))
             }
             StepKind::Dial(domain) => {
-                self.act(&Act::Dial { domain: domain.clone() })?;
+                self.answerable(Act::Dial { domain: domain.clone() })?;
                 self.answer(Input::Dialed)
             }
             StepKind::DialFails(reason) => {
-                if !matches!(self.acts.pop_front(), Some(Act::Dial { .. })) {
+                let asked = self.asked.iter().position(|act| matches!(act, Act::Dial { .. }));
+                let dialled = asked.map(|at| self.asked.remove(at)).or_else(|| self.acts.pop_front());
+                if !matches!(dialled, Some(Act::Dial { .. })) {
                     return Err("nothing was dialled".to_owned());
                 }
-                self.open[Side::Server.index()] = false;
+                self.ended[Side::Server.index()] = true;
                 self.answer(Input::DialFailed(reason.clone()))
             }
             StepKind::Wait(micros) => self.wait(*micros),
             StepKind::Eof(side) => {
                 self.held[side.index()].clear();
-                self.ended[side.index()] = true;
                 self.give(Input::Eof(*side))
             }
             StepKind::Stop => self.give(Input::Stop),
@@ -272,6 +276,11 @@ impl<'a> Play<'a> {
                 Ok(())
             }
             StepKind::Nothing => self.settle(),
+            StepKind::Asked(act) => {
+                self.act(act)?;
+                self.asked.push(act.clone());
+                Ok(())
+            }
             StepKind::Close(side, how) => self.act(&Act::Close(*side, *how)),
             StepKind::Finding(side, code, text) => self.finding(*side, code, text),
             StepKind::Note(kind, parts) => self.note(*kind, parts),
@@ -375,6 +384,9 @@ impl<'a> Play<'a> {
             let policy = Arc::clone(&self.policies[(self.round % 2) as usize]);
             self.session.handle(self.now, Input::Policy(policy), &mut self.out);
             self.collect()?;
+        }
+        if let Input::Eof(side) = input {
+            self.ended[side.index()] = true;
         }
         self.session.handle(self.now, input, &mut self.out);
         self.collect()
@@ -497,6 +509,17 @@ impl<'a> Play<'a> {
             Some(act) if act == *expected => Ok(()),
             Some(act) => Err(format!("{expected:?} was expected, {act:?} came")),
             None => Err(format!("{expected:?} was expected, nothing was asked for; {}", self.unread())),
+        }
+    }
+
+    /// Expects what is about to be answered, unless it was expected before.
+    fn answerable(&mut self, expected: Act) -> Result<(), String> {
+        match self.asked.iter().position(|act| *act == expected) {
+            Some(at) => {
+                self.asked.remove(at);
+                Ok(())
+            }
+            None => self.act(&expected),
         }
     }
 
