@@ -1,5 +1,7 @@
 //! The real binary: help, exit codes, errors on one line, a life from the greeting to SIGTERM.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
+
 mod net_support;
 
 use net_support::{Peer, soon};

@@ -1,5 +1,7 @@
 //! TLS on both legs, against scripted peers: what must work, and what must be refused with a reason.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
+
 mod net_support;
 
 use iqtap::net::{ClientCertificate, Server, Setup, Trust};

@@ -1,6 +1,7 @@
 //! A proxy started in process, a scripted server behind it, a scripted client before it. Every wait is for bytes or
 //! for an end; the time limit only turns a hang into a failure.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of this module")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use iqtap::config::Upstream;
 use iqtap::net::{Server, Setup, Summary};
