@@ -556,7 +556,7 @@ impl Scanner {
                 _ => {}
             }
             self.own = self.bound;
-            self.head = Head { name: Name { ns: self.bound.ns, local }, ..Head::default() };
+            self.head = Head { name: Name { ns: self.scope.ns_ref(self.bound), local }, ..Head::default() };
             for attr in &self.tag.attrs {
                 note(&mut self.head, buf, attr);
             }
@@ -574,7 +574,7 @@ impl Scanner {
         head.leans |= leans;
         head.untidy |= self.tag.untidy;
         if depth == 2 {
-            let name = Name { ns: self.bound.ns, local };
+            let name = Name { ns: self.scope.ns_ref(self.bound), local };
             head.children += 1;
             head.first_child.get_or_insert(name);
             if same(slice(buf, local), b"error") && self.scope.equal(buf, &self.open.root, self.bound, self.own) {
