@@ -130,6 +130,11 @@ impl Scope {
             }
         }
     }
+    /// Gives back memory beyond what so many declarations need.
+    pub(super) fn trim(&mut self, usual: usize) {
+        self.decls.shrink_to(usual);
+        self.unescaped.shrink_to(usual * 16);
+    }
     /// Takes a declaration `xmlns='…'` or `xmlns:p='…'`.
     pub(super) fn declare(&mut self, buf: &[u8], name: &QName, value: Value, longest: usize) -> Result<(), Bad> {
         let bad = |fault, why| Err(Bad { fault, why, at: name.start as usize });
