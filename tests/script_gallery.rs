@@ -1,7 +1,5 @@
 //! Every Rhai block in the pages loads, and runs over all kinds of stanzas without an error; and what the pages say holds.
 
-#![expect(clippy::panic, reason = "a block that does not load is a mistake in a page")]
-
 use iqtap::script::{Outcome, ScriptLimits, ScriptSet, Verdict};
 use iqtap::xml::{Limits, Scanner, Step, View};
 use iqtap::xmpp::{Facts, Kind, Side, Timestamp};
