@@ -132,6 +132,6 @@ fn it_stays_for_the_users_own_client() {
     until(&mut lines, "#3");
     let kill = Command::new("kill").args(["-INT", &demo.0.id().to_string()]).status().unwrap();
     assert!(kill.success());
-    until(&mut lines, "In all: 3 sessions;");
+    until(&mut lines, "In all, juliet and romeo included: 3 sessions;");
     assert_eq!(demo.0.wait().unwrap().code(), Some(0));
 }

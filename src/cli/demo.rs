@@ -95,7 +95,7 @@ async fn demo(args: &Args) -> Result<(), Failure> {
     drop(stop_server);
     server.await.map_err(Failure::runtime)?;
     if !args.json {
-        print::out(&show::closing(&summary));
+        print::out(&show::closing(&summary, args.once));
     }
     done
 }

@@ -17,12 +17,10 @@ impl Iqtap {
     pub(crate) fn run(upstream_port: u16, args: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_iqtap"));
-        command
-            .args(["run", "--json", "--listen", "127.0.0.1:0", "--upstream"])
-            .arg(format!("127.0.0.1:{upstream_port}"));
+        command.args(["run", "--listen", "127.0.0.1:0", "--upstream"]).arg(format!("127.0.0.1:{upstream_port}"));
         command.arg("--data-dir").arg(dir.path().join("data")).args(args).current_dir(&dir);
         let process = Guarded::start(&mut command).unwrap();
-        let Some(port) = process.out.find(listening) else {
+        let Some(port) = process.err.find(listening) else {
             panic!("iqtap does not listen:\n{}\n{}", process.out.text(), process.err.text());
         };
         Self { process, port, dir }
@@ -53,9 +51,8 @@ impl Drop for Iqtap {
     }
 }
 
-/// The port, if this is the line that tells.
+/// The port, if this is the line that tells: `iqtap 0.1.0 listens on 127.0.0.1:40000`.
 fn listening(line: &str) -> Option<u16> {
-    let event: serde_json::Value = serde_json::from_str(line).ok()?;
-    let address = (event["event"] == "listening").then(|| event["address"].as_str())??;
-    address.rsplit_once(':')?.1.parse().ok()
+    let (_, address) = line.split_once(" listens on ")?;
+    address.trim().rsplit_once(':')?.1.parse().ok()
 }

@@ -66,6 +66,9 @@ fn same(book: &Book, first: &Played, again: &Played) -> Result<(), String> {
             return Err(run::differ(&format!("other bytes to {side}"), a, b));
         }
     }
+    if first.tally != again.tally {
+        return Err(format!("other counts\nexpected: {:?}\ncame:     {:?}", first.tally, again.tally));
+    }
     let injects = book.steps.iter().any(|s| matches!(s.kind, StepKind::Send { behind: true, .. }));
     if !injects && first.acts != again.acts {
         return Err(format!("other acts\nexpected: {:?}\ncame:     {:?}", first.acts, again.acts));

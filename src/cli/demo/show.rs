@@ -121,12 +121,13 @@ pub(super) fn your_turn_json(addr: SocketAddr, authority: &Path) -> String {
     format!("{object}\n")
 }
 
-/// The last lines.
-pub(super) fn closing(summary: &Summary) -> String {
+/// The last lines, which count the demo's own clients as well as the user's.
+pub(super) fn closing(summary: &Summary, once: bool) -> String {
+    let all = if once { "In all:" } else { "In all, juliet and romeo included:" };
     let [client, server] = summary.tally.stanzas.map(|kinds| kinds.iter().sum::<u64>());
     let (sessions, stopped, rewritten) = (summary.sessions, summary.tally.stopped, summary.tally.rewritten);
     format!(
-        "\n{HEADING}In all:{HEADING:#} {sessions} sessions; {client} stanzas came from clients and {server} from the server; \
+        "\n{HEADING}{all}{HEADING:#} {sessions} sessions; {client} stanzas came from clients and {server} from the server; \
          {stopped} were held back, {rewritten} rewritten.\n"
     )
 }

@@ -254,8 +254,33 @@ fn check(scene: &Scene, answer: Option<&Element>, verdict: &Verdict) -> Result<(
         }
     }
     if verdict.fate != scene.fate || !verdict.by.starts_with(scene.by) {
-        let Scene { fate, by, .. } = scene;
-        return Err(format!("iqtap should have {fate} it ({by}), not {} ({})", verdict.fate, verdict.by));
+        let named = |fate: &str, by: &str| if by.is_empty() { fate.to_owned() } else { format!("{fate} ({by})") };
+        let (wanted, got) = (named(scene.fate, scene.by), named(verdict.fate, &verdict.by));
+        return Err(format!("iqtap's verdict should have been {wanted}, not {got}"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SCENES, check};
+    use crate::cli::demo::notes::Verdict;
+    use crate::xml::parse_str;
+
+    #[test]
+    fn what_is_not_as_it_should_be_is_said() {
+        let block_list = &SCENES[2];
+        let passed = Verdict { fate: "passed", ..Verdict::default() };
+        let answer = |code: &str| {
+            let error = "<feature-not-implemented xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>";
+            let list = "<blocklist xmlns='urn:xmpp:blocking'/>";
+            parse_str(&format!("<iq type='error'>{list}<error type='cancel'{code}>{error}</error></iq>")).unwrap()
+        };
+        assert_eq!(check(block_list, Some(&answer(" code='501'")), &passed), Ok(()));
+        let why = check(block_list, Some(&answer("")), &passed).unwrap_err();
+        assert!(why.contains("feature-not-implemented") && why.contains("501"), "{why}");
+        let dropped = Verdict { fate: "dropped", by: "rule1".to_owned(), ..Verdict::default() };
+        let why = check(block_list, Some(&answer(" code='501'")), &dropped).unwrap_err();
+        assert!(why.contains("dropped (rule1)"), "{why}");
+    }
 }
