@@ -1,11 +1,21 @@
 //! TOML to [`Route`] (fixed for a session) and [`Policy`] (live); every error names its file and line.
+//!
+//! Takes a file's text; gives a [`Config`], which the command line may then override. The keys are the words of the
+//! command line. Nothing in a file is ignored: an unknown key is an error.
 
-use crate::policy::{Policy, Route};
+mod keys;
+
+use crate::policy::{Forward, OnScriptError, Policy, Route};
+use crate::rules::Modes;
+use crate::script::{LoadError, ScriptLimits, ScriptSet};
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 /// What is wrong with a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}:{line}: {message}", path.display())]
+#[error("{}{}: {message}", path.display(), if *line > 0 { format!(":{line}") } else { String::new() })]
 pub struct ConfigError {
     /// The file.
     pub path: PathBuf,
@@ -20,6 +30,206 @@ pub struct ConfigError {
 ///
 /// # Errors
 /// The first thing wrong, with its line.
-pub fn compile(_text: &str, _path: &Path) -> Result<(Route, Policy), ConfigError> {
-    todo!()
+pub fn compile(text: &str, path: &Path) -> Result<(Route, Policy), ConfigError> {
+    let config = Config::from_text(text, path)?;
+    let policy = config.policy()?;
+    Ok((config.route, policy))
+}
+
+/// Where the server is: a host name or address, and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// Host name or IP address (IPv6 without brackets).
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+impl FromStr for Upstream {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || format!("`{text}` is not HOST:PORT (such as xmpp.example.org:5222 or [::1]:5222)");
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return Ok(Self { host: address.ip().to_string(), port: address.port() }).and_then(Self::with_a_port);
+        }
+        let (host, port) = text.rsplit_once(':').ok_or_else(bad)?;
+        let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, ':' | '/' | '@' | '[' | ']');
+        if host.is_empty() || host.contains(odd) {
+            return Err(bad());
+        }
+        Self { host: host.to_owned(), port: port.parse().map_err(|_| bad())? }.with_a_port()
+    }
+}
+
+impl Upstream {
+    fn with_a_port(self) -> Result<Self, String> {
+        if self.port == 0 {
+            return Err(format!("`{self}`: port 0 is no port; XMPP servers mostly use 5222"));
+        }
+        Ok(self)
+    }
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            return write!(f, "[{}]:{}", self.host, self.port);
+        }
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// Reads where to listen: `IP:PORT` or `localhost:PORT`.
+///
+/// # Errors
+/// If it is neither.
+pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    let numeric = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    numeric
+        .as_deref()
+        .unwrap_or(text)
+        .parse()
+        .map_err(|_| format!("`{text}` is not ADDRESS:PORT (such as 127.0.0.1:5222 or [::1]:5222)"))
+}
+
+/// Everything a file may say.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own, on the command line too")]
+pub struct Config {
+    /// The file it came from, for errors.
+    pub path: PathBuf,
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Where their traffic goes.
+    pub upstream: Option<Upstream>,
+    /// Where the certificate authority is kept, if not in the usual place.
+    pub data_dir: Option<PathBuf>,
+    /// Write a capture there.
+    pub record: Option<PathBuf>,
+    /// Believe only these roots about the server.
+    pub server_ca: Option<PathBuf>,
+    /// Believe any certificate of the server.
+    pub insecure_server: bool,
+    /// Listening beyond loopback is meant.
+    pub allow_public: bool,
+    /// Certificate shown to clients, instead of minted ones.
+    pub cert: Option<PathBuf>,
+    /// Its key.
+    pub key: Option<PathBuf>,
+    /// Print warnings only.
+    pub quiet: bool,
+    /// Print JSON, one object per line.
+    pub json: bool,
+    /// Fixed for a session.
+    pub route: Route,
+    /// The IQ rules.
+    pub rules: Modes,
+    /// Scripts, in order.
+    pub scripts: Vec<PathBuf>,
+    /// How much a script may do.
+    pub script_limits: ScriptLimits,
+    /// See [`Policy::legacy_codes`].
+    pub legacy_codes: bool,
+    /// See [`Policy::forward`].
+    pub forward: Forward,
+    /// See [`Policy::on_script_error`].
+    pub on_script_error: OnScriptError,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::from("iqtap"),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 5222)),
+            upstream: None,
+            data_dir: None,
+            record: None,
+            server_ca: None,
+            insecure_server: false,
+            allow_public: false,
+            cert: None,
+            key: None,
+            quiet: false,
+            json: false,
+            route: Route::default(),
+            rules: Modes::default(),
+            scripts: Vec::new(),
+            script_limits: ScriptLimits::default(),
+            legacy_codes: false,
+            forward: Forward::default(),
+            on_script_error: OnScriptError::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// If it cannot be read, or the first thing wrong in it.
+    pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError {
+            path: path.to_owned(),
+            line: 0,
+            message: format!("cannot be read: {error}"),
+        })?;
+        Self::from_text(&text, path)
+    }
+
+    /// Reads a file's text. `path` names it in errors; relative paths in it start from its directory.
+    ///
+    /// # Errors
+    /// The first thing wrong, with its line.
+    pub fn from_text(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        keys::read(text, path)
+    }
+
+    /// What sessions do: compiles the scripts.
+    ///
+    /// # Errors
+    /// The first script that cannot be loaded.
+    pub fn policy(&self) -> Result<Policy, ConfigError> {
+        let scripts = match self.scripts.as_slice() {
+            [] => ScriptSet::default(),
+            paths => ScriptSet::load(paths, self.script_limits).map_err(script_error)?,
+        };
+        Ok(Policy {
+            number: 1,
+            rules: self.rules,
+            scripts,
+            legacy_codes: self.legacy_codes,
+            forward: self.forward,
+            on_script_error: self.on_script_error,
+        })
+    }
+
+    /// What does not go together, said in the words of the command line.
+    ///
+    /// # Errors
+    /// The first such thing, and what to do.
+    pub fn check(&self) -> Result<(), String> {
+        if !self.listen.ip().is_loopback() && !self.allow_public {
+            return Err(format!(
+                "listening on {} lets other machines use iqtap; if that is meant, add --allow-public",
+                self.listen
+            ));
+        }
+        if self.insecure_server && self.server_ca.is_some() {
+            return Err("--insecure-server and --server-ca contradict each other; leave one out".to_owned());
+        }
+        match (&self.cert, &self.key) {
+            (Some(_), None) => Err("--cert needs --key, the certificate's private key".to_owned()),
+            (None, Some(_)) => Err("--key needs --cert, the certificate of that key".to_owned()),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn script_error(error: LoadError) -> ConfigError {
+    let message = match error.column {
+        0 => error.message,
+        column => format!("column {column}: {}", error.message),
+    };
+    ConfigError { path: error.path, line: error.line, message }
 }

@@ -1,2 +1,7 @@
 //! The iqtap command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    iqtap::cli::main()
+}

@@ -1,1 +1,63 @@
-//! (being built)
+//! The shell: sockets, TLS, time and threads around [`crate::session::Session`]. The only room that names rustls.
+//!
+//! ```text
+//! listen --accepts--> pump (one task per session: both wires, the Session, no channel in between)
+//!                      | dial, tls (ca, mint)            | notes, in batches, after the bytes went out
+//!                                                        v
+//!                                       notes (one thread: printer, recorder)
+//! ```
+//! Takes a [`Setup`], gives a running [`Server`]. Must not look into XMPP: what a byte means is the core's business.
+
+pub mod ca;
+mod clock;
+mod dial;
+mod insecure;
+mod listen;
+mod mint;
+mod notes;
+mod pump;
+mod record;
+mod scratch;
+mod tls;
+mod wire;
+
+pub use listen::{BindError, Server, Setup};
+pub use notes::{SessionInfo, Sink, Summary};
+pub use record::Recording;
+pub use tls::{ClientCertificate, TlsError, Trust};
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+/// Text from a peer, made harmless for a terminal: control characters and those that turn the direction of writing
+/// are shown as `\u{1b}`.
+#[must_use]
+pub fn printable(text: &str) -> Cow<'_, str> {
+    let harmful = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(harmful) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if harmful(c) {
+            let _ = write!(shown, "\\u{{{:x}}}", u32::from(c)); // writing to a string cannot fail
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn what_moves_a_terminal_is_shown_instead() {
+        assert_eq!(printable("caf\u{e9} \u{1f600}"), "caf\u{e9} \u{1f600}");
+        assert_eq!(printable("a\x1b[2Jb\u{9b}\r\n"), "a\\u{1b}[2Jb\\u{9b}\\u{d}\\u{a}");
+        assert_eq!(printable("\u{202e}gnp.exe"), "\\u{202e}gnp.exe");
+    }
+}

@@ -9,6 +9,7 @@
 //!                                    +---------------------------- Parked <--- restart after SASL ----+
 //! ```
 
+use super::tally::Pending;
 use super::{Act, Dir, Fate, How, Note, Origin, Outbox, Tally, What};
 use crate::policy::{Policy, Route};
 use crate::xml::{Element, Limits, Scope, write_element};
@@ -118,6 +119,7 @@ pub(super) struct Core {
     /// The full JID, once bound.
     pub(super) jid: Option<String>,
     pub(super) tally: Tally,
+    pub(super) pending_iqs: Pending,
     /// Items seen so far, both legs and ways.
     pub(super) items: u64,
     /// The item at hand as it stood on the wire, where that differs from what was judged (an untidy one).
@@ -160,6 +162,7 @@ impl Core {
             sasl: SaslWatch::default(),
             jid: None,
             tally: Tally::default(),
+            pending_iqs: Pending::default(),
             items: 0,
             untidy: None,
             login_deadline,

@@ -65,7 +65,7 @@ impl Core {
             decision = self.scripted(side, view, outcome, &mut found, out);
         }
         if kind == Kind::Iq {
-            self.tally.request(side, view);
+            self.pending_iqs.request(&mut self.tally, side, view);
         }
         self.carry_out(number, side, kind, view, decision, found, out);
     }
@@ -199,7 +199,7 @@ impl Core {
                 self.saw_stanza(number, side, kind, view, Fate::Passed, found, out);
                 self.forward(number, side, what, view, out);
                 if kind == Kind::Iq {
-                    self.tally.answer(side, view);
+                    self.pending_iqs.answer(&mut self.tally, side, view);
                     if self.jid.is_none() {
                         self.watch_bind(side, view, out);
                     }
@@ -210,7 +210,7 @@ impl Core {
                 self.send_element(side.other(), what, &element, Origin::Rewritten(number, by), out);
                 self.tally.rewritten += 1;
                 if kind == Kind::Iq {
-                    self.tally.answer_as(side, view, element.attr("type") == Some("error"));
+                    self.pending_iqs.answer_as(&mut self.tally, side, view, element.attr("type") == Some("error"));
                 }
             }
             Decision::Drop(by) => {
@@ -251,7 +251,7 @@ impl Core {
         self.send_element(side, What::Stanza(kind), reply, Origin::Made(number, by), out);
         self.tally.stopped += 1;
         if kind == Kind::Iq {
-            self.tally.answered_here(side, view, reply.attr("type") == Some("error"));
+            self.pending_iqs.answered_here(&mut self.tally, side, view, reply.attr("type") == Some("error"));
         }
     }
 
@@ -340,6 +340,10 @@ impl Core {
             (ns::STREAM, "error") => {
                 self.note_in(Side::Server, What::Other, view.bytes, Fate::Handled, out);
                 self.server_error(view, out);
+            }
+            // COMPAT: Prosody 0.12 sends features to a client that gave no version: none may reach it (RFC 6120 §4.7.5).
+            (ns::STREAM, "features") if !self.server_header.has_features() => {
+                self.note_in(Side::Server, What::Other, view.bytes, Fate::Handled, out);
             }
             (ns::CLIENT | ns::STREAM | ns::SASL | ns::TLS, _) => self.unexpected(Side::Server, view, out),
             _ => self.forward_other(Side::Server, view, out),

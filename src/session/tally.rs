@@ -31,8 +31,6 @@ pub struct Tally {
     pub stopped: u64,
     /// Stanzas forwarded changed.
     pub rewritten: u64,
-    /// Hash of requester and id, and the index of the namespace.
-    pending: HashMap<u64, usize>,
 }
 
 /// What became of the IQ requests of one namespace.
@@ -94,48 +92,6 @@ impl Tally {
         self.bytes[sender.index()] += bytes as u64;
     }
 
-    /// Counts an IQ if it is a request.
-    pub(super) fn request(&mut self, sender: Side, iq: &View<'_>) {
-        if !matches!(iq.kind().as_deref(), Some("get" | "set")) {
-            return;
-        }
-        let payload = iq.first_child();
-        let index = self.namespace(payload.as_ref().map_or("", |(ns, _)| ns));
-        if let Some(count) = self.iqs.get_mut(index) {
-            count.requests += 1;
-        }
-        if self.pending.len() < PENDING
-            && let Some(id) = iq.id()
-        {
-            self.pending.insert(key(sender, &id), index);
-        }
-    }
-
-    /// Counts an IQ that goes through if it is an answer.
-    pub(super) fn answer(&mut self, sender: Side, iq: &View<'_>) {
-        match iq.kind().as_deref() {
-            Some("result") => self.answer_as(sender, iq, false),
-            Some("error") => self.answer_as(sender, iq, true),
-            _ => {}
-        }
-    }
-
-    /// Counts an answer from `sender` that leaves as an error or as a result.
-    pub(super) fn answer_as(&mut self, sender: Side, iq: &View<'_>, error: bool) {
-        if matches!(iq.kind().as_deref(), Some("result" | "error")) {
-            self.answered_here(sender.other(), iq, error);
-        }
-    }
-
-    /// Counts an answer given to `requester`; `iq` bears the id.
-    pub(super) fn answered_here(&mut self, requester: Side, iq: &View<'_>, error: bool) {
-        let Some(id) = iq.id() else { return };
-        let Some(index) = self.pending.remove(&key(requester, &id)) else { return };
-        if let Some(count) = self.iqs.get_mut(index) {
-            if error { count.errors += 1 } else { count.results += 1 }
-        }
-    }
-
     fn namespace(&mut self, ns: &str) -> usize {
         if let Some(index) = self.iqs.iter().position(|count| count.ns == ns) {
             return index;
@@ -145,6 +101,51 @@ impl Tally {
         }
         self.iqs.push(IqCount { ns: ns.to_owned(), ..IqCount::default() });
         self.iqs.len() - 1
+    }
+}
+
+/// Which requests wait for an answer, for the counts alone: by a hash of requester and id, to the namespace's place in
+/// [`Tally::iqs`].
+#[derive(Debug, Default)]
+pub(super) struct Pending(HashMap<u64, usize>);
+
+impl Pending {
+    /// Counts an IQ if it is a request.
+    pub(super) fn request(&mut self, tally: &mut Tally, sender: Side, iq: &View<'_>) {
+        if !matches!(iq.kind().as_deref(), Some("get" | "set")) {
+            return;
+        }
+        let payload = iq.first_child();
+        let index = tally.namespace(payload.as_ref().map_or("", |(ns, _)| ns));
+        if let Some(count) = tally.iqs.get_mut(index) {
+            count.requests += 1;
+        }
+        if self.0.len() < PENDING
+            && let Some(id) = iq.id()
+        {
+            self.0.insert(key(sender, &id), index);
+        }
+    }
+
+    /// Counts an IQ that goes through if it is an answer.
+    pub(super) fn answer(&mut self, tally: &mut Tally, sender: Side, iq: &View<'_>) {
+        self.answer_as(tally, sender, iq, iq.kind().as_deref() == Some("error"));
+    }
+
+    /// Counts an answer from `sender` that leaves as an error or as a result.
+    pub(super) fn answer_as(&mut self, tally: &mut Tally, sender: Side, iq: &View<'_>, error: bool) {
+        if matches!(iq.kind().as_deref(), Some("result" | "error")) {
+            self.answered_here(tally, sender.other(), iq, error);
+        }
+    }
+
+    /// Counts an answer given to `requester`; `iq` bears the id.
+    pub(super) fn answered_here(&mut self, tally: &mut Tally, requester: Side, iq: &View<'_>, error: bool) {
+        let Some(id) = iq.id() else { return };
+        let Some(index) = self.0.remove(&key(requester, &id)) else { return };
+        if let Some(count) = tally.iqs.get_mut(index) {
+            if error { count.errors += 1 } else { count.results += 1 }
+        }
     }
 }
 

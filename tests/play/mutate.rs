@@ -66,9 +66,75 @@ fn same(book: &Book, first: &Played, again: &Played) -> Result<(), String> {
             return Err(run::differ(&format!("other bytes to {side}"), a, b));
         }
     }
+    if first.tally != again.tally {
+        return Err(format!("other counts\nexpected: {:?}\ncame:     {:?}", first.tally, again.tally));
+    }
     let injects = book.steps.iter().any(|s| matches!(s.kind, StepKind::Send { behind: true, .. }));
     if !injects && first.acts != again.acts {
         return Err(format!("other acts\nexpected: {:?}\ncame:     {:?}", first.acts, again.acts));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse;
+    use super::*;
+
+    fn prove_text(steps: &str) -> Result<usize, Refuted> {
+        let book = parse::book(&format!("# A test of the runner.\n{steps}")).unwrap();
+        prove(&book, Path::new("book.play"), &[1, 2])
+    }
+
+    #[test]
+    fn a_book_that_holds_is_played_in_every_way() {
+        let plays = prove_text("open juliet@example.org/balcony\nC: <presence/>\nC: <message/>\nsame S").unwrap();
+        assert_eq!(plays, 12);
+    }
+
+    #[test]
+    fn what_is_not_so_is_noticed() {
+        const OPEN: &str = "open juliet@example.org/balcony\n";
+        for (steps, line, why) in [
+            ("C: <presence/>\nC: <presence/>\nto S: <presence/>", 0, "to S: <presence/>"),
+            ("C: <presence/>\nto S: <presence type='x'/>", 4, "attribute type is missing"),
+            ("C: <presence/>\nto S: <presence/>\nto S: <presence/>", 5, "nothing came"),
+            ("C: <presence/>\nto C: <presence/>", 4, "nothing came"),
+            ("C: <presence/>\nnothing", 4, "nobody expected it"),
+            ("C: <presence/>\nbytes S: <presence />", 4, "other bytes came, from byte 9"),
+            ("C: <presence/>\nsame S\nsame S", 5, "nothing was sent"),
+            ("C: <presence/>\nsame S\nS: <message/>\nsame S", 6, "nothing was sent"),
+            ("C-raw: \\s<presence/>\nto S: <presence/>", 4, "white space came"),
+            ("C: <iq/>\nsame S", 0, "Finding"),
+            ("C: <iq/>\nsame S\nfinding S rule1", 5, "no such note"),
+            ("C: <iq id='1'/>\nsame S\nfinding C rule1", 5, "no such note"),
+            ("drop C\nclose S clean", 4, "Close(Server, Clean) was expected, Close(Server, Abort) came"),
+            ("nothing\ndrop C", 0, "Close(Server, Abort)"),
+            ("nothing\ntls S", 4, "nothing was asked for"),
+            ("C: $x\nnothing", 3, "$x is not known here"),
+            (
+                "C: <message id='$$x'/>\nto S: <message id='$a'/>\nC: <message id='2'/>\nto S: <message id='$a'/>",
+                6,
+                "'$x'",
+            ),
+            ("C: <presence/>\nto S: <presence", 4, "the book's own XML"),
+            ("nothing\nbound romeo@example.net/x", 4, "no such note"),
+            ("policy-swap nonsense = 1\nnothing", 3, "nonsense"),
+        ] {
+            let Err(Refuted { failure, .. }) = prove_text(&format!("{OPEN}{steps}")) else {
+                panic!("held: {steps}");
+            };
+            assert_eq!(failure.line, line, "{steps}\n{failure:?}");
+            assert!(failure.why.contains(why), "{steps}\n{failure:?}");
+        }
+    }
+
+    #[test]
+    fn names_bound_once_are_sent_as_bound() {
+        prove_text(
+            "open juliet@example.org/balcony\nC: <message id='7'/>\nto S: <message id='$a'/>\n\
+             S: <message id='$a'/>\nto C: <message id='7'/>",
+        )
+        .unwrap();
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Takes text, gives a [`Book`] or the first [`Problem`] with its line. Must not play anything.
 
-use iqtap::session::How;
+use iqtap::session::{Act, How};
 use iqtap::xmpp::Side;
 use std::fmt;
 use toml::Table;
@@ -64,6 +64,8 @@ pub(crate) enum StepKind {
     Space(Side),
     /// Nothing has come out at all.
     Nothing,
+    /// A handshake or a call is asked for; the answer comes later, or never.
+    Asked(Act),
     /// A leg is closed.
     Close(Side, How),
     /// A rule or a neighbouring check found something.
@@ -273,6 +275,11 @@ pub(crate) fn step(line: &str) -> Result<StepKind, String> {
         "same" => Ok(StepKind::Same(side(rest)?)),
         "space" => Ok(StepKind::Space(side(rest)?)),
         "nothing" => Ok(StepKind::Nothing),
+        "asked" => match rest.split_once(' ').map(|(what, of)| (what, of.trim())) {
+            Some(("tls", at)) => Ok(StepKind::Asked(Act::StartTls(side(at)?))),
+            Some(("dial", domain)) => Ok(StepKind::Asked(Act::Dial { domain: domain.to_owned() })),
+            _ => Err("asked tls C or S, or asked dial DOMAIN".to_owned()),
+        },
         "close" => match rest.split_once(' ').map(|(at, how)| (at, how.trim())) {
             Some((at, "clean")) => Ok(StepKind::Close(side(at)?, How::Clean)),
             Some((at, "abort" | "abrupt")) => Ok(StepKind::Close(side(at)?, How::Abort)),

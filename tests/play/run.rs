@@ -4,8 +4,9 @@
 //! expected before the next thing happens; and whatever the book says, a session never
 //! * sends bytes or asks for anything on a leg it has closed,
 //! * is over while a leg stands open, or goes on when both are closed,
-//! * asks for the same deadline again once it has been given,
-//! * shows a watcher other bytes than it sent.
+//! * asks for the same deadline again once it has been given, or for any when it is over,
+//! * shows a watcher other bytes than it sent, other findings than it told, or items out of order,
+//! * says that it is over before it is, or twice, or never.
 
 use super::compare::{self, Item, Names};
 use super::cut::{self, Cut, Line};
@@ -14,7 +15,7 @@ use super::parse::{self, Book, Bytes, NoteKind, Step, StepKind};
 use iqtap::config;
 use iqtap::policy::{Policy, Route};
 use iqtap::script::{ScriptLimits, ScriptSet};
-use iqtap::session::{Act, Dir, Input, Note, Outbox, Session, TlsInfo};
+use iqtap::session::{Act, Dir, Input, Note, Outbox, Session, Tally, TlsInfo};
 use iqtap::xmpp::{Side, Timestamp};
 use std::collections::VecDeque;
 use std::fmt;
@@ -28,7 +29,7 @@ use toml::Table;
 pub(crate) struct Way {
     /// In which pieces bytes arrive.
     pub(crate) cut: Cut,
-    /// Whether an equal policy takes over before every single input.
+    /// Whether an equal policy takes over, and a tick comes too early, before every single input.
     pub(crate) swap: bool,
     /// Whether somebody watches.
     pub(crate) watched: bool,
@@ -62,6 +63,8 @@ pub(crate) struct Played {
     pub(crate) to: [Vec<u8>; 2],
     /// Acts, in order.
     pub(crate) acts: Vec<Act>,
+    /// What was counted at the end.
+    pub(crate) tally: Tally,
 }
 
 /// Where and why a book does not hold.
@@ -104,7 +107,7 @@ pub(crate) fn play(book: &Book, path: &Path, way: Way, at: &dyn Fn(usize)) -> Re
     let last = |why: String| Failure { line: 0, text: "(the end of the book)".to_owned(), why };
     play.settle().map_err(last)?;
     play.end().map_err(last)?;
-    Ok(play.played)
+    Ok(Played { tally: play.session.tally().clone(), ..play.played })
 }
 
 /// A table of policy lines to what a session is made of. Playbooks are in clear text unless they say otherwise.
@@ -153,6 +156,8 @@ struct Play<'a> {
     /// What came out and was not yet expected.
     pending: [Vec<u8>; 2],
     acts: VecDeque<Act>,
+    /// What was asked for, expected, and not yet answered.
+    asked: Vec<Act>,
     notes: Vec<Note>,
     /// What the peers sent since something was last expected.
     just_sent: [Vec<u8>; 2],
@@ -169,6 +174,12 @@ struct Play<'a> {
     given: [Vec<u8>; 2],
     /// What a watcher was shown, by side and direction.
     seen: [[Vec<u8>; 2]; 2],
+    /// The number of the last item shown.
+    last_item: u64,
+    /// Findings told, and findings shown with their items.
+    findings: [usize; 2],
+    /// How often the session said that it is over.
+    overs: usize,
     played: Played,
 }
 
@@ -190,6 +201,7 @@ impl<'a> Play<'a> {
             out: Outbox { watched: way.watched, ..Outbox::default() },
             pending: Default::default(),
             acts: VecDeque::new(),
+            asked: Vec::new(),
             notes: Vec::new(),
             just_sent: Default::default(),
             held: Default::default(),
@@ -199,6 +211,9 @@ impl<'a> Play<'a> {
             round: 0,
             given: Default::default(),
             seen: Default::default(),
+            last_item: 0,
+            findings: [0, 0],
+            overs: 0,
             played: Played::default(),
         }
     }
@@ -210,7 +225,7 @@ impl<'a> Play<'a> {
             StepKind::Tls { side, name, alpn } => {
                 // Direct TLS on the client's leg begins by itself.
                 if !(*side == Side::Client && self.round == 0 && self.acts.is_empty()) {
-                    self.act(&Act::StartTls(*side))?;
+                    self.answerable(Act::StartTls(*side))?;
                 }
                 let name = name.as_ref().map(|n| compare::fill_in(n, &self.names)).transpose()?;
                 let info = TlsInfo {
@@ -222,24 +237,25 @@ impl<'a> Play<'a> {
                 self.answer(Input::TlsUp(*side, info))
             }
             StepKind::TlsFails(side, reason) => {
-                self.act(&Act::StartTls(*side))?;
+                self.answerable(Act::StartTls(*side))?;
                 self.answer(Input::TlsFailed(*side, reason.clone()))
             }
             StepKind::Dial(domain) => {
-                self.act(&Act::Dial { domain: domain.clone() })?;
+                self.answerable(Act::Dial { domain: domain.clone() })?;
                 self.answer(Input::Dialed)
             }
             StepKind::DialFails(reason) => {
-                if !matches!(self.acts.pop_front(), Some(Act::Dial { .. })) {
+                let asked = self.asked.iter().position(|act| matches!(act, Act::Dial { .. }));
+                let dialled = asked.map(|at| self.asked.remove(at)).or_else(|| self.acts.pop_front());
+                if !matches!(dialled, Some(Act::Dial { .. })) {
                     return Err("nothing was dialled".to_owned());
                 }
-                self.open[Side::Server.index()] = false;
+                self.ended[Side::Server.index()] = true;
                 self.answer(Input::DialFailed(reason.clone()))
             }
             StepKind::Wait(micros) => self.wait(*micros),
             StepKind::Eof(side) => {
                 self.held[side.index()].clear();
-                self.ended[side.index()] = true;
                 self.give(Input::Eof(*side))
             }
             StepKind::Stop => self.give(Input::Stop),
@@ -272,6 +288,11 @@ impl<'a> Play<'a> {
                 Ok(())
             }
             StepKind::Nothing => self.settle(),
+            StepKind::Asked(act) => {
+                self.act(act)?;
+                self.asked.push(act.clone());
+                Ok(())
+            }
             StepKind::Close(side, how) => self.act(&Act::Close(*side, *how)),
             StepKind::Finding(side, code, text) => self.finding(*side, code, text),
             StepKind::Note(kind, parts) => self.note(*kind, parts),
@@ -375,6 +396,13 @@ impl<'a> Play<'a> {
             let policy = Arc::clone(&self.policies[(self.round % 2) as usize]);
             self.session.handle(self.now, Input::Policy(policy), &mut self.out);
             self.collect()?;
+            if self.session.deadline().is_none_or(|deadline| deadline > self.now) {
+                self.session.handle(self.now, Input::Tick, &mut self.out);
+                self.collect()?;
+            }
+        }
+        if let Input::Eof(side) = input {
+            self.ended[side.index()] = true;
         }
         self.session.handle(self.now, input, &mut self.out);
         self.collect()
@@ -411,10 +439,19 @@ impl<'a> Play<'a> {
         for note in mem::take(&mut self.out.notes) {
             match note {
                 Note::Seen(seen) if self.way.watched => {
+                    if seen.number <= self.last_item {
+                        return Err(format!("item {} was shown after item {}", seen.number, self.last_item));
+                    }
+                    self.last_item = seen.number;
+                    self.findings[1] += seen.findings.len();
                     self.seen[seen.side.index()][usize::from(seen.dir == Dir::Out)].extend_from_slice(&seen.bytes);
                 }
                 Note::Seen(_) => return Err("Note::Seen, but nobody watches".to_owned()),
-                note => self.notes.push(note),
+                note => {
+                    self.findings[0] += usize::from(matches!(note, Note::Finding { .. }));
+                    self.overs += usize::from(matches!(note, Note::Over(_)));
+                    self.notes.push(note);
+                }
             }
         }
         let over = [0, 1].iter().all(|leg| self.ended[*leg] || !self.open[*leg]);
@@ -422,6 +459,12 @@ impl<'a> Play<'a> {
             let which =
                 if over { "every leg is closed, but the session is not over" } else { "over, but a leg stands" };
             return Err(which.to_owned());
+        }
+        if self.overs != usize::from(over) {
+            return Err(format!("over: {over}, but the note that it is over came {} times", self.overs));
+        }
+        if over && (self.session.deadline().is_some() || self.session.wants(Side::Client)) {
+            return Err("over, but it waits for something".to_owned());
         }
         Ok(())
     }
@@ -450,6 +493,9 @@ impl<'a> Play<'a> {
     fn end(&self) -> Result<(), String> {
         if self.held.iter().any(|held| !held.is_empty()) && self.open[Side::Client.index()] {
             return Err("the session never wanted the last bytes".to_owned());
+        }
+        if self.way.watched && self.findings[0] != self.findings[1] {
+            return Err(format!("{:?}: as many findings must be shown as are told", self.findings));
         }
         for side in [Side::Client, Side::Server].into_iter().filter(|_| self.way.watched) {
             let [seen_in, seen_out] = &self.seen[side.index()];
@@ -497,6 +543,17 @@ impl<'a> Play<'a> {
             Some(act) if act == *expected => Ok(()),
             Some(act) => Err(format!("{expected:?} was expected, {act:?} came")),
             None => Err(format!("{expected:?} was expected, nothing was asked for; {}", self.unread())),
+        }
+    }
+
+    /// Expects what is about to be answered, unless it was expected before.
+    fn answerable(&mut self, expected: Act) -> Result<(), String> {
+        match self.asked.iter().position(|act| *act == expected) {
+            Some(at) => {
+                self.asked.remove(at);
+                Ok(())
+            }
+            None => self.act(&expected),
         }
     }
 

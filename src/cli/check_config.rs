@@ -1,0 +1,92 @@
+//! `iqtap check-config`: what a file means, or what is wrong with it.
+
+use super::{Failure, print};
+use crate::config::Config;
+use crate::rules::{Mode, Modes, Rule};
+use crate::xmpp::Side;
+use clap::ValueEnum;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+/// Arguments of `iqtap check-config`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  iqtap check-config iqtap.toml && iqtap run --config iqtap.toml")]
+pub(super) struct Args {
+    /// The file
+    file: PathBuf,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let config = Config::from_file(&args.file).map_err(Failure::usage)?;
+    config.check().map_err(|message| Failure::usage(format!("{}: {message}", args.file.display())))?;
+    config.policy().map_err(Failure::usage)?;
+    print::out(&meaning(&config));
+    Ok(())
+}
+
+/// A configuration in words, one line per thing.
+fn meaning(config: &Config) -> String {
+    let route = &config.route;
+    let mut text = String::new();
+    let mut line = |what: &str, value: String| {
+        let _ = writeln!(text, "{what:<16}{value}"); // writing to a string cannot fail
+    };
+    line("listen", config.listen.to_string());
+    line(
+        "upstream",
+        config.upstream.as_ref().map_or_else(|| "(to be named with --upstream)".to_owned(), ToString::to_string),
+    );
+    line("client TLS", word(&route.client_tls));
+    line("server TLS", format!("{}{}", word(&route.server_tls), trust(config)));
+    line("rules", rules(&config.rules));
+    for script in &config.scripts {
+        line("script", script.display().to_string());
+    }
+    if let Some(path) = &config.record {
+        line("record", path.display().to_string());
+    }
+    for (when, limits) in [("before login", &route.limits_before), ("after login", &route.limits_after)] {
+        line(
+            when,
+            format!(
+                "up to {} bytes, {} elements, depth {}, {} attributes, names of {} bytes",
+                limits.stanza_bytes, limits.elements, limits.depth, limits.attributes, limits.name_bytes
+            ),
+        );
+    }
+    line("login", format!("within {} s", route.login_seconds));
+    line("close", format!("within {} s", route.close_seconds));
+    text
+}
+
+fn trust(config: &Config) -> String {
+    match &config.server_ca {
+        _ if config.insecure_server => ", ANY certificate is believed".to_owned(),
+        Some(path) => format!(", certificates of {} only", path.display()),
+        None => String::new(),
+    }
+}
+
+/// A choice as it is written on the command line.
+pub(super) fn word(choice: &impl ValueEnum) -> String {
+    choice.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
+
+/// The rules' modes, short where they are all alike.
+pub(super) fn rules(modes: &Modes) -> String {
+    let name = |mode: Mode| match mode {
+        Mode::Off => "off",
+        Mode::Report => "report",
+        Mode::Enforce => "enforce",
+    };
+    let first = modes.get(Side::Client, Rule::Id);
+    if *modes == Modes::all(first) {
+        return name(first).to_owned();
+    }
+    let each = Rule::ALL.map(|rule| {
+        let [c2s, s2c] = [Side::Client, Side::Server].map(|sender| name(modes.get(sender, rule)));
+        let modes = if c2s == s2c { c2s.to_owned() } else { format!("c2s {c2s}, s2c {s2c}") };
+        format!("{}: {modes}", rule.number())
+    });
+    each.join("; ")
+}

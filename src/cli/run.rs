@@ -1,0 +1,223 @@
+//! `iqtap run`: the proxy.
+
+use super::ca::data_directory;
+use super::check_config::{rules, word};
+use super::{Failure, print, sinks};
+use crate::config::{Config, Upstream, parse_listen};
+use crate::net::ca::Authority;
+use crate::net::{ClientCertificate, Server, Setup, Trust};
+use crate::policy::{ClientTls, ServerTls};
+use crate::rules::{Mode, Modes};
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use tokio::runtime::Runtime;
+
+/// Arguments of `iqtap run`. What is not given here comes from the file, or else is the default.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLE)]
+pub(super) struct Args {
+    /// Where clients connect [default: 127.0.0.1:5222]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_listen)]
+    listen: Option<SocketAddr>,
+    /// The XMPP server (required, here or in the file)
+    #[arg(long, value_name = "HOST:PORT")]
+    upstream: Option<Upstream>,
+    /// TLS towards clients [default: require]
+    #[arg(long, value_name = "HOW")]
+    client_tls: Option<ClientTls>,
+    /// TLS towards the server [default: starttls]
+    #[arg(long, value_name = "HOW")]
+    server_tls: Option<ServerTls>,
+    /// Believe only these authorities (PEM) about the server [default: the system's]
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure_server")]
+    server_ca: Option<PathBuf>,
+    /// Believe any certificate of the server: for a lab
+    #[arg(long)]
+    insecure_server: bool,
+    /// What to do about IQs that break the rules [default: report]
+    #[arg(long, value_name = "MODE", value_parser = parse_mode)]
+    rules: Option<Mode>,
+    /// A Rhai script; several run in the order given
+    #[arg(long, value_name = "FILE")]
+    script: Vec<PathBuf>,
+    /// Write what is seen to a capture (pcapng), secrets replaced
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Read these settings from a file; the command line has the last word
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print events as JSON, one object per line
+    #[arg(long)]
+    json: bool,
+    /// Print warnings only
+    #[arg(long, short)]
+    quiet: bool,
+    /// Allow listening where other machines can connect
+    #[arg(long)]
+    allow_public: bool,
+    /// Show clients this certificate (PEM) instead of minted ones
+    #[arg(long, value_name = "FILE")]
+    cert: Option<PathBuf>,
+    /// Its private key (PEM)
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// Where the certificate authority is kept [default: $IQTAP_DATA_DIR, or else the user's data directory]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+const EXAMPLE: &str = "Examples:
+  iqtap run --upstream xmpp.example.org:5222
+  iqtap run --listen 127.0.0.1:15222 --upstream localhost:5222 --server-ca ca.crt --rules enforce --record s.pcapng
+  iqtap run --config iqtap.toml";
+
+fn parse_mode(text: &str) -> Result<Mode, String> {
+    match text {
+        "off" => Ok(Mode::Off),
+        "report" => Ok(Mode::Report),
+        "enforce" => Ok(Mode::Enforce),
+        _ => Err("one of off, report, enforce".to_owned()),
+    }
+}
+
+impl Args {
+    /// The file's settings, with the command line's on top.
+    fn config(self) -> Result<Config, Failure> {
+        let mut config = match &self.config {
+            Some(path) => Config::from_file(path).map_err(Failure::usage)?,
+            None => Config::default(),
+        };
+        config.listen = self.listen.unwrap_or(config.listen);
+        config.upstream = self.upstream.or(config.upstream);
+        config.route.client_tls = self.client_tls.unwrap_or(config.route.client_tls);
+        config.route.server_tls = self.server_tls.unwrap_or(config.route.server_tls);
+        if self.insecure_server {
+            (config.insecure_server, config.server_ca) = (true, None);
+        }
+        if self.server_ca.is_some() {
+            (config.insecure_server, config.server_ca) = (false, self.server_ca);
+        }
+        config.rules = self.rules.map_or(config.rules, Modes::all);
+        if !self.script.is_empty() {
+            config.scripts = self.script;
+        }
+        config.record = self.record.or(config.record);
+        config.json |= self.json;
+        config.quiet |= self.quiet;
+        config.allow_public |= self.allow_public;
+        if self.cert.is_some() || self.key.is_some() {
+            (config.cert, config.key) = (self.cert, self.key);
+        }
+        config.data_dir = self.data_dir.or(config.data_dir);
+        config.check().map_err(Failure::usage)?;
+        Ok(config)
+    }
+}
+
+pub(super) fn run(args: Args) -> Result<(), Failure> {
+    let config = args.config()?;
+    print::start_log(config.quiet);
+    let setup = setup(&config)?;
+    if config.insecure_server {
+        tracing::warn!("--insecure-server: whoever answers as the server is believed; passwords may go to anybody");
+    }
+    let runtime = Runtime::new().map_err(|error| Failure::runtime(format!("no threads: {error}")))?;
+    runtime.block_on(serve(setup, &config))
+}
+
+fn setup(config: &Config) -> Result<Setup, Failure> {
+    let upstream = config.upstream.clone().ok_or_else(|| {
+        Failure::usage("no server is named; add --upstream HOST:PORT (such as --upstream xmpp.example.org:5222)")
+    })?;
+    let certificate = match (&config.cert, &config.key) {
+        (Some(certificate), Some(key)) => {
+            ClientCertificate::Files { certificate: certificate.clone(), key: key.clone() }
+        }
+        _ => ClientCertificate::Minted(data_directory(config.data_dir.clone())?),
+    };
+    let trust = match &config.server_ca {
+        _ if config.insecure_server => Trust::Anybody,
+        Some(path) => Trust::File(path.clone()),
+        None => Trust::System,
+    };
+    Ok(Setup {
+        listen: config.listen,
+        upstream,
+        route: config.route.clone(),
+        policy: config.policy().map_err(Failure::usage)?,
+        certificate,
+        trust,
+        sinks: sinks::sinks(config)?,
+    })
+}
+
+async fn serve(setup: Setup, config: &Config) -> Result<(), Failure> {
+    let certificate = setup.certificate.clone();
+    let [first, second] = [signals(1), signals(2)].map(|signals| signals.map_err(Failure::runtime));
+    let (first, second) = (first?, second?);
+    let server = Server::bind(setup).await.map_err(Failure::usage)?;
+    let listen = server.local_addr().map_err(Failure::runtime)?;
+    if !config.quiet {
+        print::aside(&greeting(config, listen, &certificate));
+    }
+    tracing::debug!(%listen, "listening");
+    tokio::select! {
+        _ = server.run(first) => Ok(()), // the printer has told the total
+        () = second => Err(Failure::runtime("stopped at once by a second signal; a capture may miss its end")),
+    }
+}
+
+/// Done when the user has asked `count` times to stop. Listens from now on.
+fn signals(count: usize) -> std::io::Result<impl Future<Output = ()>> {
+    #[cfg(unix)]
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    #[cfg(unix)]
+    let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
+    Ok(async move {
+        for _ in 0..count {
+            #[cfg(unix)]
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            #[cfg(not(unix))]
+            let _ = tokio::signal::ctrl_c().await;
+        }
+    })
+}
+
+/// What is running and how to use it, on one screen.
+fn greeting(config: &Config, listen: SocketAddr, certificate: &ClientCertificate) -> String {
+    let mut text = format!("iqtap {} listens on {listen}\n", env!("CARGO_PKG_VERSION"));
+    let mut line = |what: &str, value: String| {
+        let _ = writeln!(text, "  {what:<10} {value}"); // writing to a string cannot fail
+    };
+    line("upstream", config.upstream.as_ref().map(ToString::to_string).unwrap_or_default());
+    let believes = match &config.server_ca {
+        _ if config.route.server_tls == ServerTls::Off => String::new(),
+        _ if config.insecure_server => ", ANY certificate is believed (--insecure-server)".to_owned(),
+        Some(path) => format!(", certificate checked against {}", path.display()),
+        None => ", certificate checked".to_owned(),
+    };
+    let [client, server] = [word(&config.route.client_tls), word(&config.route.server_tls)];
+    line("TLS", format!("clients: {client}; server: {server}{believes}"));
+    line("rules", rules(&config.rules));
+    for script in &config.scripts {
+        line("script", script.display().to_string());
+    }
+    if let Some(path) = &config.record {
+        line("record", path.display().to_string());
+    }
+    line("client", format!("host {}, port {}, JID as always", listen.ip(), listen.port()));
+    match certificate {
+        ClientCertificate::Minted(directory) if config.route.client_tls != ClientTls::Off => {
+            let path = Authority::open(directory).map(|authority| authority.certificate_path());
+            let path = path.map(|path| path.display().to_string()).unwrap_or_default();
+            line("", format!("it must trust {path} (`iqtap ca` tells how)"));
+        }
+        _ => {}
+    }
+    line("stop", "Ctrl-C".to_owned());
+    text
+}

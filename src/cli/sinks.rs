@@ -1,0 +1,67 @@
+//! Where the notes of `iqtap run` go: the printer on stdout, the recorder.
+
+use super::Failure;
+use crate::config::Config;
+use crate::inspect::{Printer, PrinterOptions};
+use crate::net::{Recording, SessionInfo, Sink};
+use crate::session::{Note, Tally};
+use crate::xmpp::Timestamp;
+use jiff::tz::TimeZone;
+use std::io::{self, BufWriter};
+
+/// The sinks a configuration asks for.
+pub(super) fn sinks(config: &Config) -> Result<Vec<Box<dyn Sink>>, Failure> {
+    let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(Printing::new(config))];
+    if let Some(path) = &config.record {
+        let recording =
+            Recording::create(path).map_err(|error| Failure::usage(format!("cannot record: {error}; see --record")))?;
+        sinks.push(Box::new(recording));
+    }
+    Ok(sinks)
+}
+
+/// The printer on stdout.
+struct Printing {
+    printer: Option<Printer>,
+    quiet: bool,
+}
+
+impl Printing {
+    fn new(config: &Config) -> Self {
+        let options = PrinterOptions {
+            json: config.json,
+            color: true, // anstream takes it out where nobody could see it
+            quiet: config.quiet,
+            zone: TimeZone::system(),
+            ..PrinterOptions::default()
+        };
+        let out = BufWriter::new(anstream::stdout());
+        Self { printer: Some(Printer::new(options, Box::new(out))), quiet: config.quiet }
+    }
+
+    fn print(&mut self, print: impl FnOnce(&mut Printer) -> io::Result<()>) {
+        let Some(printer) = &mut self.printer else { return };
+        if let Err(error) = print(printer) {
+            self.printer = None;
+            tracing::warn!(%error, "nobody reads the output any more; the sessions go on");
+        }
+    }
+}
+
+impl Sink for Printing {
+    fn wants_stanzas(&self) -> bool {
+        !self.quiet
+    }
+
+    fn take(&mut self, session: &SessionInfo, now: Timestamp, note: &Note) {
+        self.print(|printer| printer.note(session.number, &session.peer, now, note));
+    }
+
+    fn idle(&mut self) {
+        self.print(Printer::flush);
+    }
+
+    fn finish(&mut self, total: &Tally) {
+        self.print(|printer| printer.finish(total));
+    }
+}

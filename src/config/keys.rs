@@ -1,0 +1,363 @@
+//! The keys a file may have, and what is wrong with them.
+
+use super::{Config, ConfigError, Upstream, parse_listen};
+use crate::policy::{ClientTls, Forward, OnScriptError, ServerTls};
+use crate::rules::{Mode, Modes, Rule};
+use crate::script::ScriptLimits;
+use crate::xml::Limits;
+use crate::xmpp::Side;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, de};
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::{Range, RangeInclusive};
+use std::path::{Path, PathBuf};
+use toml::Spanned;
+
+/// RFC 6120 §13.12: no stanza of up to so many bytes may be refused for its size.
+const LEAST_STANZA_BYTES: usize = 10_000;
+/// Before login there are no stanzas; SASL and the header must fit.
+const LEAST_LOGIN_BYTES: usize = 1_000;
+
+/// Reads a file's text.
+pub(super) fn read(text: &str, path: &Path) -> Result<Config, ConfigError> {
+    let fail = |(span, message): (Option<Range<usize>>, String)| ConfigError {
+        path: path.to_owned(),
+        line: span.map_or(0, |span| line(text, span.start)),
+        message,
+    };
+    let keys: Keys = toml::from_str(text).map_err(|error| fail((error.span(), explain(error.message()))))?;
+    let directory = path.parent().unwrap_or_else(|| Path::new(""));
+    keys.config(path, directory).map_err(|(span, message)| fail((Some(span), message)))
+}
+
+type Wrong = (Range<usize>, String);
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Keys {
+    listen: Option<Listen>,
+    upstream: Option<UpstreamKey>,
+    client_tls: Option<ClientTls>,
+    server_tls: Option<ServerTls>,
+    server_ca: Option<PathBuf>,
+    insecure_server: Option<Spanned<bool>>,
+    allow_public: Option<bool>,
+    cert: Option<Spanned<PathBuf>>,
+    key: Option<Spanned<PathBuf>>,
+    data_dir: Option<PathBuf>,
+    record: Option<PathBuf>,
+    quiet: Option<bool>,
+    json: Option<bool>,
+    rules: Option<Rules>,
+    script: Option<Scripts>,
+    script_limits: Option<ScriptLimitKeys>,
+    legacy_codes: Option<bool>,
+    forward: Option<Forward>,
+    on_script_error: Option<OnScriptError>,
+    limits: Option<LimitKeys>,
+    login_seconds: Option<Spanned<u64>>,
+    close_seconds: Option<Spanned<u64>>,
+}
+
+impl Keys {
+    fn config(self, path: &Path, directory: &Path) -> Result<Config, Wrong> {
+        let mut config = Config { path: path.to_owned(), ..Config::default() };
+        let at = |path: PathBuf| directory.join(path);
+        if let (Some(insecure), Some(_)) = (&self.insecure_server, &self.server_ca)
+            && *insecure.get_ref()
+        {
+            let message = "insecure_server believes anybody, server_ca only that authority; leave one out";
+            return Err((insecure.span(), message.to_owned()));
+        }
+        match (&self.cert, &self.key) {
+            (Some(cert), None) => return Err((cert.span(), "cert needs `key = FILE` beside it".to_owned())),
+            (None, Some(key)) => return Err((key.span(), "key needs `cert = FILE` beside it".to_owned())),
+            _ => {}
+        }
+        set(&mut config.listen, self.listen.map(|listen| listen.0));
+        config.upstream = self.upstream.map(|upstream| upstream.0);
+        config.server_ca = self.server_ca.map(at);
+        set(&mut config.insecure_server, self.insecure_server.map(Spanned::into_inner));
+        set(&mut config.allow_public, self.allow_public);
+        config.cert = self.cert.map(|path| at(path.into_inner()));
+        config.key = self.key.map(|path| at(path.into_inner()));
+        config.data_dir = self.data_dir.map(at);
+        config.record = self.record.map(at);
+        set(&mut config.quiet, self.quiet);
+        set(&mut config.json, self.json);
+        set(&mut config.rules, self.rules.map(|rules| rules.0));
+        config.scripts = self.script.map(|scripts| scripts.0).unwrap_or_default().into_iter().map(at).collect();
+        set(&mut config.script_limits, self.script_limits.map(ScriptLimitKeys::limits).transpose()?);
+        set(&mut config.legacy_codes, self.legacy_codes);
+        set(&mut config.forward, self.forward);
+        set(&mut config.on_script_error, self.on_script_error);
+        let route = &mut config.route;
+        set(&mut route.client_tls, self.client_tls);
+        set(&mut route.server_tls, self.server_tls);
+        let limits = self.limits.unwrap_or_default();
+        limits.before_login.unwrap_or_default().apply(&mut route.limits_before, LEAST_LOGIN_BYTES)?;
+        limits.after_login.unwrap_or_default().apply(&mut route.limits_after, LEAST_STANZA_BYTES)?;
+        within(&mut route.login_seconds, self.login_seconds, "login_seconds", 1..=86_400)?;
+        within(&mut route.close_seconds, self.close_seconds, "close_seconds", 1..=3_600)?;
+        Ok(config)
+    }
+}
+
+fn set<T>(place: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *place = value;
+    }
+}
+
+/// Sets a number, if it is within what makes sense.
+fn within<T>(place: &mut T, value: Option<Spanned<T>>, name: &str, range: RangeInclusive<T>) -> Result<(), Wrong>
+where
+    T: PartialOrd + fmt::Display + Copy,
+{
+    let Some(value) = value else { return Ok(()) };
+    if !range.contains(value.get_ref()) {
+        let rule = if name == "stanza_bytes" && value.get_ref() < range.start() { " (RFC 6120 §13.12)" } else { "" };
+        let message =
+            format!("{name} must be from {} to {}{rule}; leave it out for the default", range.start(), range.end());
+        return Err((value.span(), message));
+    }
+    *place = value.into_inner();
+    Ok(())
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitKeys {
+    before_login: Option<StanzaLimitKeys>,
+    after_login: Option<StanzaLimitKeys>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StanzaLimitKeys {
+    stanza_bytes: Option<Spanned<usize>>,
+    elements: Option<Spanned<u32>>,
+    depth: Option<Spanned<u32>>,
+    attributes: Option<Spanned<u32>>,
+    name_bytes: Option<Spanned<usize>>,
+}
+
+impl StanzaLimitKeys {
+    fn apply(self, limits: &mut Limits, least_bytes: usize) -> Result<(), Wrong> {
+        within(&mut limits.stanza_bytes, self.stanza_bytes, "stanza_bytes", least_bytes..=256 << 20)?;
+        within(&mut limits.elements, self.elements, "elements", 8..=10_000_000)?;
+        within(&mut limits.depth, self.depth, "depth", 4..=Limits::MAX_DEPTH)?;
+        within(&mut limits.attributes, self.attributes, "attributes", 8..=100_000)?;
+        within(&mut limits.name_bytes, self.name_bytes, "name_bytes", 64..=65_536)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ScriptLimitKeys {
+    operations: Option<Spanned<u64>>,
+    call_depth: Option<Spanned<usize>>,
+    size: Option<Spanned<usize>>,
+}
+
+impl ScriptLimitKeys {
+    fn limits(self) -> Result<ScriptLimits, Wrong> {
+        let mut limits = ScriptLimits::default();
+        within(&mut limits.operations, self.operations, "operations", 100..=1_000_000_000)?;
+        within(&mut limits.call_depth, self.call_depth, "call_depth", 4..=128)?;
+        within(&mut limits.size, self.size, "size", 1_024..=1 << 30)?;
+        Ok(limits)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct Listen(SocketAddr);
+
+impl TryFrom<String> for Listen {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        parse_listen(&text).map(Self)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct UpstreamKey(Upstream);
+
+impl TryFrom<String> for UpstreamKey {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map(Self)
+    }
+}
+
+/// One path or several.
+struct Scripts(Vec<PathBuf>);
+
+impl<'de> Deserialize<'de> for Scripts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Paths;
+        impl<'de> Visitor<'de> for Paths {
+            type Value = Scripts;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a path or an array of paths")
+            }
+            fn visit_str<E: de::Error>(self, path: &str) -> Result<Scripts, E> {
+                Ok(Scripts(vec![PathBuf::from(path)]))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut paths: A) -> Result<Scripts, A::Error> {
+                let mut all = Vec::new();
+                while let Some(path) = paths.next_element()? {
+                    all.push(path);
+                }
+                Ok(Scripts(all))
+            }
+        }
+        deserializer.deserialize_any(Paths)
+    }
+}
+
+/// `rules = "enforce"` or a table.
+struct Rules(Modes);
+
+impl<'de> Deserialize<'de> for Rules {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Rules;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`off`, `report`, `enforce` or a table of rules")
+            }
+            fn visit_str<E: de::Error>(self, mode: &str) -> Result<Rules, E> {
+                mode_named(mode).map(|mode| Rules(Modes::all(mode)))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Rules, A::Error> {
+                RuleTable::deserialize(MapAccessDeserializer::new(table)).map(|table| Rules(table.modes()))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RuleTable {
+    default: Option<ModeKey>,
+    #[serde(alias = "rule1")]
+    id: Option<ModeKey>,
+    #[serde(rename = "type", alias = "rule2")]
+    kind: Option<ModeKey>,
+    #[serde(alias = "rule5")]
+    request_child: Option<ModeKey>,
+    #[serde(alias = "rule6")]
+    result_child: Option<ModeKey>,
+    #[serde(alias = "rule7")]
+    error_child: Option<ModeKey>,
+}
+
+impl RuleTable {
+    fn modes(&self) -> Modes {
+        let mut modes = Modes::default();
+        for rule in Rule::ALL {
+            let own = match rule {
+                Rule::Id => &self.id,
+                Rule::Type => &self.kind,
+                Rule::RequestChild => &self.request_child,
+                Rule::ResultChild => &self.result_child,
+                Rule::ErrorChild => &self.error_child,
+            };
+            for key in [&self.default, own].into_iter().flatten() {
+                for (sender, mode) in [(Side::Client, key.c2s), (Side::Server, key.s2c)] {
+                    if let Some(mode) = mode {
+                        modes.set(sender, rule, mode);
+                    }
+                }
+            }
+        }
+        modes
+    }
+}
+
+/// A mode, or one per direction.
+#[derive(Clone, Copy)]
+struct ModeKey {
+    c2s: Option<Mode>,
+    s2c: Option<Mode>,
+}
+
+impl<'de> Deserialize<'de> for ModeKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Each {
+            c2s: Option<Mode>,
+            s2c: Option<Mode>,
+        }
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = ModeKey;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`off`, `report`, `enforce` or { c2s = \"...\", s2c = \"...\" }")
+            }
+            fn visit_str<E: de::Error>(self, mode: &str) -> Result<ModeKey, E> {
+                mode_named(mode).map(|mode| ModeKey { c2s: Some(mode), s2c: Some(mode) })
+            }
+            fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<ModeKey, A::Error> {
+                let each = Each::deserialize(MapAccessDeserializer::new(table))?;
+                Ok(ModeKey { c2s: each.c2s, s2c: each.s2c })
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+fn mode_named<E: de::Error>(name: &str) -> Result<Mode, E> {
+    match name {
+        "off" => Ok(Mode::Off),
+        "report" => Ok(Mode::Report),
+        "enforce" => Ok(Mode::Enforce),
+        other => Err(E::unknown_variant(other, &["off", "report", "enforce"])),
+    }
+}
+
+/// The line a byte stands on, from 1.
+fn line(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
+}
+
+/// The library's message on one line, and for a misspelt key the one that was meant.
+fn explain(message: &str) -> String {
+    let message = message.trim_end().replace('\n', ", ");
+    let Some(rest) = message.strip_prefix("unknown field `") else { return message };
+    let Some((wrong, known)) = rest.split_once('`') else { return message };
+    let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+    let plain = wrong.replace('-', "_").to_lowercase();
+    let nearest = known.iter().map(|name| (distance(&plain, &name.replace('-', "_")), name)).min();
+    match nearest {
+        Some((distance, name)) if distance <= 2 => format!("unknown key `{wrong}`; did you mean `{name}`?"),
+        _ => format!("unknown key `{wrong}`; known here: {}", known.join(", ")),
+    }
+}
+
+/// How many letters must be changed, added or taken away (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (y, cell) in b.iter().zip(row.iter_mut().skip(1)) {
+            let best = (diagonal + usize::from(x != *y)).min(*cell + 1).min(left + 1);
+            diagonal = *cell;
+            *cell = best;
+            left = best;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}

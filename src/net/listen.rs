@@ -1,0 +1,217 @@
+//! [`Server`]: the listening socket and the life of the process's sessions: accepted, counted, stopped together.
+
+use super::clock::Clock;
+use super::notes::{Batch, Consumer, Sink, Summary};
+use super::pump::Pump;
+use super::tls::{ClientCertificate, Tls, TlsError, Trust};
+use crate::config::Upstream;
+use crate::policy::{Policy, Route};
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::futures::OwnedNotified;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+/// For sessions to say goodbye when the process stops.
+const STOP_TIME: Duration = Duration::from_millis(4500);
+/// After `accept` failed (no file descriptors left, for one): does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// All a [`Server`] needs to know.
+pub struct Setup {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Where their traffic goes.
+    pub upstream: Upstream,
+    /// Fixed for each session.
+    pub route: Route,
+    /// What sessions do.
+    pub policy: Policy,
+    /// What clients see.
+    pub certificate: ClientCertificate,
+    /// What the server must prove.
+    pub trust: Trust,
+    /// Where notes go, in this order.
+    pub sinks: Vec<Box<dyn Sink>>,
+}
+
+impl Setup {
+    /// With everything as it is by default; certificates are minted by an authority kept in `data_directory`.
+    #[must_use]
+    pub fn new(listen: SocketAddr, upstream: Upstream, data_directory: PathBuf) -> Self {
+        Self {
+            listen,
+            upstream,
+            route: Route::default(),
+            policy: Policy::default(),
+            certificate: ClientCertificate::Minted(data_directory),
+            trust: Trust::default(),
+            sinks: Vec::new(),
+        }
+    }
+}
+
+/// Why a [`Server`] cannot start: always something its operator can change.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The address is taken, not ours, or not allowed.
+    #[error("cannot listen on {address}: {}", listen_reason(error))]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+    /// Upstream is our own address.
+    #[error("upstream {0} is where iqtap itself listens; name your XMPP server with --upstream")]
+    Loop(Upstream),
+    /// Certificates.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+fn listen_reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another program listens there (the XMPP server itself?); choose another port with --listen".to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address; see --listen".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need privileges; choose a higher one with --listen".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// What all sessions of a server share. Read only, but for the flag that says stop.
+pub(super) struct Shared {
+    pub(super) route: Arc<Route>,
+    pub(super) policy: Arc<Policy>,
+    pub(super) upstream: Upstream,
+    pub(super) tls: Tls,
+    pub(super) clock: Clock,
+    pub(super) watched: bool,
+    stopping: AtomicBool,
+    stop: Arc<Notify>,
+}
+
+impl Shared {
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Wakes who polled it once when [`Shared::is_stopping`] becomes true. Ask that after polling this.
+    pub(super) fn stop_notice(&self) -> OwnedNotified {
+        Arc::clone(&self.stop).notified_owned()
+    }
+
+    fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.stop.notify_waiters();
+    }
+}
+
+/// A proxy, listening.
+pub struct Server {
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    notes: mpsc::Sender<Batch>,
+    consumer: Consumer,
+    tasks: JoinSet<()>,
+    sessions: u64,
+}
+
+impl Server {
+    /// Opens the port, reads or makes certificates, starts the consumer of notes. Accepts nobody yet.
+    ///
+    /// # Errors
+    /// If any of that cannot be done.
+    pub async fn bind(setup: Setup) -> Result<Self, BindError> {
+        let address = setup.listen;
+        let tls = Tls::new(&setup.route, &setup.certificate, &setup.trust)?;
+        let listener = TcpListener::bind(address).await.map_err(|error| BindError::Listen { address, error })?;
+        let bound = listener.local_addr().map_err(|error| BindError::Listen { address, error })?;
+        if setup.upstream.to_string().parse() == Ok(bound) {
+            return Err(BindError::Loop(setup.upstream));
+        }
+        let watched = setup.sinks.iter().any(|sink| sink.wants_stanzas());
+        let (notes, consumer) = Consumer::start(setup.sinks);
+        let shared = Arc::new(Shared {
+            route: Arc::new(setup.route),
+            policy: Arc::new(setup.policy),
+            upstream: setup.upstream,
+            tls,
+            clock: Clock::start(),
+            watched,
+            stopping: AtomicBool::new(false),
+            stop: Arc::default(),
+        });
+        Ok(Self { listener, shared, notes, consumer, tasks: JoinSet::new(), sessions: 0 })
+    }
+
+    /// Where it listens: the port chosen, if 0 was asked for.
+    ///
+    /// # Errors
+    /// If the system does not say.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `shutdown` is done; then every session is told to stop, and has a few seconds for it. Returns when
+    /// all sinks are finished.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Summary {
+        let mut shutdown = pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                Some(_) = self.tasks.join_next() => {} // a panic has been reported by its guard
+                accepted = self.listener.accept() => match accepted {
+                    Ok((tcp, _)) => self.welcome(tcp),
+                    Err(error) => {
+                        tracing::warn!(%error, "a connection could not be accepted");
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        drop(self.listener);
+        self.shared.stop();
+        let all_ended = async { while self.tasks.join_next().await.is_some() {} };
+        if timeout(STOP_TIME, all_ended).await.is_err() {
+            tracing::warn!(sessions = self.tasks.len(), "these sessions did not end in time and are cut");
+            self.tasks.shutdown().await;
+        }
+        drop(self.notes);
+        Summary { sessions: self.sessions, tally: self.consumer.finished().await }
+    }
+
+    fn welcome(&mut self, tcp: TcpStream) {
+        self.sessions += 1;
+        let guard = Guard(self.sessions);
+        let pump = Pump::new(tcp, self.sessions, Arc::clone(&self.shared), self.notes.clone());
+        tracing::debug!(session = self.sessions, "begins");
+        self.tasks.spawn(async move {
+            let guard = guard;
+            pump.run().await;
+            tracing::debug!(session = guard.0, "ends");
+        });
+    }
+}
+
+/// Says which session it was that panicked: that session is lost, the others go on.
+struct Guard(u64);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!(session = self.0, "this session hit a bug in iqtap and is cut; please report it");
+        }
+    }
+}

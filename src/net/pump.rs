@@ -1,0 +1,396 @@
+//! One session's task: both sockets, the [`Session`] between them, nobody else.
+//!
+//! ```text
+//!   turn: write what is to be sent -> stop? tick? -> read each side once into the thread's scratch, hand it over
+//!     ^                                                        |
+//!     +---- tell (notes to the consumer) <- act (dial, TLS, close) <- the session said something
+//! ```
+//! Takes an accepted connection; gives nothing back: what happened is in the notes. Must not hold a buffer while idle,
+//! read faster than the other side takes, or wait for anything without a limit.
+
+use super::clock::Clock;
+use super::dial;
+use super::listen::Shared;
+use super::notes::{Batch, SessionInfo};
+use super::scratch;
+use super::tls::HANDSHAKE_BYTE;
+use super::wire::Wire;
+use crate::policy::ClientTls;
+use crate::session::{Act, How, Input, Outbox, Session};
+use crate::xmpp::{Side, Timestamp};
+use bytes::Buf;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::futures::OwnedNotified;
+use tokio::sync::mpsc;
+use tokio::time::{Sleep, sleep_until, timeout};
+
+/// While this much waits for one side, nothing is read from the other.
+const HIGH_BYTES: usize = 256 * 1024;
+/// While this much waits for a side, nothing is read from that side itself: it asks and never listens.
+const OWN_HIGH_BYTES: usize = 4 * HIGH_BYTES;
+/// For a peer to take what is left before a clean close.
+const FLUSH_TIME: Duration = Duration::from_secs(2);
+/// The same before an abrupt one.
+const ABORT_FLUSH_TIME: Duration = Duration::from_secs(1);
+/// Ticks come no more often than this, whatever the session's deadline says.
+const TICK_MICROS: u64 = 10_000;
+
+const SIDES: [Side; 2] = [Side::Client, Side::Server];
+
+/// One leg as the pump sees it.
+#[derive(Default)]
+struct Leg {
+    wire: Wire,
+    /// TLS may still hold bytes of ours.
+    unflushed: bool,
+    /// Writing failed; what else is for this side is thrown away.
+    broken: bool,
+    /// The session knows that nothing more comes from here.
+    ended: bool,
+}
+
+impl Leg {
+    async fn close(&mut self, how: Option<How>, waits: bool) {
+        if let Some(how) = how {
+            // A peer that does not take what we sent would not take a TLS goodbye either.
+            self.wire.close(if waits || self.broken { How::Abort } else { how }).await;
+            self.ended = true;
+        }
+    }
+}
+
+/// One session's task.
+pub(super) struct Pump {
+    session: Session,
+    legs: [Leg; 2],
+    out: Outbox,
+    shared: Arc<Shared>,
+    notes: mpsc::Sender<Batch>,
+    info: SessionInfo,
+    clock: Clock,
+    now: Timestamp,
+    /// The name the server has to prove.
+    domain: String,
+    timer: Option<Pin<Box<Sleep>>>,
+    timer_at: Timestamp,
+    not_before: Timestamp,
+    stop: Pin<Box<OwnedNotified>>,
+    stopping: bool,
+    /// The client's first byte may still be that of a TLS handshake.
+    sniffing: bool,
+}
+
+impl Pump {
+    /// For a connection just accepted.
+    pub(super) fn new(tcp: TcpStream, number: u64, shared: Arc<Shared>, notes: mpsc::Sender<Batch>) -> Self {
+        let peer: Arc<str> = tcp.peer_addr().map_or_else(|_| "?".to_owned(), |peer| peer.to_string()).into();
+        let clock = shared.clock;
+        let now = clock.now();
+        let (route, policy) = (Arc::clone(&shared.route), Arc::clone(&shared.policy));
+        let session = Session::new(now, route, policy, number, &peer, super::tls::random_seed());
+        let _ = tcp.set_nodelay(true); // only a matter of speed
+        let mut out = Outbox { watched: shared.watched, ..Outbox::default() };
+        if shared.route.client_tls == ClientTls::Direct {
+            out.acts.push(Act::StartTls(Side::Client));
+        }
+        Self {
+            session,
+            sniffing: matches!(shared.route.client_tls, ClientTls::Offer | ClientTls::Require),
+            legs: [Leg { wire: Wire::Plain(tcp), ..Leg::default() }, Leg::default()],
+            out,
+            stop: Box::pin(shared.stop_notice()),
+            shared,
+            notes,
+            info: SessionInfo { number, peer },
+            clock,
+            now,
+            domain: String::new(),
+            timer: None,
+            timer_at: now,
+            not_before: now,
+            stopping: false,
+        }
+    }
+
+    /// Until both legs are closed.
+    pub(super) async fn run(mut self) {
+        // A task's waker is always the same one, so one registration lasts; that we are to stop is read from a flag.
+        poll_fn(|cx| Poll::Ready(self.stop.as_mut().poll(cx).is_ready())).await;
+        loop {
+            self.tell().await;
+            if !self.out.acts.is_empty() {
+                Box::pin(self.act()).await; // boxed: rare, and its future is large
+            } else if self.session.is_over() {
+                break;
+            } else {
+                poll_fn(|cx| self.turn(cx)).await;
+            }
+        }
+        let [client, server] = &mut self.legs;
+        tokio::join!(client.wire.linger(), server.wire.linger());
+    }
+
+    /// Moves bytes until the session has something to tell or to be done.
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            self.write(cx);
+            if self.has_news() {
+                return Poll::Ready(());
+            }
+            if self.heed() {
+                continue;
+            }
+            let mut moved = false;
+            for side in SIDES {
+                moved |= self.read(cx, side);
+                if !self.out.acts.is_empty() {
+                    break; // first what was asked for, then more input
+                }
+            }
+            if !moved && !self.timer_fired(cx) {
+                self.out.to.iter_mut().for_each(scratch::take_back);
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn has_news(&self) -> bool {
+        !self.out.acts.is_empty() || !self.out.notes.is_empty() || self.session.is_over()
+    }
+
+    /// Sends what waits, as far as the sockets take it. After a failure what waits is thrown away.
+    fn write(&mut self, cx: &mut Context<'_>) {
+        for (leg, waiting) in self.legs.iter_mut().zip(&mut self.out.to) {
+            if leg.broken || !leg.wire.is_open() {
+                waiting.clear();
+                continue;
+            }
+            while !waiting.is_empty() && !leg.broken {
+                match leg.wire.poll_write(cx, waiting) {
+                    Poll::Ready(Ok(count)) if count > 0 => {
+                        waiting.advance(count);
+                        leg.unflushed = true;
+                    }
+                    Poll::Ready(_) => leg.broken = true,
+                    Poll::Pending => break,
+                }
+            }
+            if leg.unflushed {
+                match leg.wire.poll_flush(cx) {
+                    Poll::Ready(Ok(())) => leg.unflushed = false,
+                    Poll::Ready(Err(_)) => leg.broken = true,
+                    Poll::Pending => {}
+                }
+            }
+        }
+    }
+
+    /// Reads from one side, if anybody wants it; whether anything came.
+    fn read(&mut self, cx: &mut Context<'_>, side: Side) -> bool {
+        let leg = &self.legs[side.index()];
+        if leg.ended || !leg.wire.is_open() {
+            return false;
+        }
+        if !self.session.wants(side) {
+            let broken = leg.broken;
+            if broken {
+                self.end(side); // no read will tell, and no write may
+            }
+            return broken;
+        }
+        let taken = self.out.to[side.other().index()].len() < HIGH_BYTES;
+        let listens = leg.broken || self.out.to[side.index()].len() < OWN_HIGH_BYTES;
+        if !taken || !listens {
+            return false;
+        }
+        if self.sniffing && side == Side::Client {
+            let Poll::Ready(first) = self.legs[side.index()].wire.poll_peek(cx) else { return false };
+            self.sniffing = false;
+            if first == Some(HANDSHAKE_BYTE) {
+                self.out.acts.push(Act::StartTls(side)); // as if the session had asked for it
+                return true;
+            }
+        }
+        let read = scratch::with_scratch(|scratch| {
+            let read = self.legs[side.index()].wire.poll_read(cx, scratch);
+            if let Poll::Ready(Ok(count @ 1..)) = read {
+                self.now = self.clock.now();
+                self.feed(Input::Bytes(side, &scratch[..count]));
+            }
+            read
+        });
+        match read {
+            Poll::Pending => return false,
+            Poll::Ready(Ok(1..)) => {}
+            Poll::Ready(_) => self.end(side),
+        }
+        true
+    }
+
+    /// Tells the session that nothing more comes from this side.
+    fn end(&mut self, side: Side) {
+        self.legs[side.index()].ended = true;
+        self.now = self.clock.now();
+        self.feed(Input::Eof(side));
+    }
+
+    /// Tells the session that it is time or that it has to stop; whether there was such news.
+    fn heed(&mut self) -> bool {
+        self.now = self.clock.now();
+        if self.shared.is_stopping() && !self.stopping {
+            self.stopping = true;
+            self.feed(Input::Stop);
+            return true;
+        }
+        let due = self.deadline().is_some_and(|deadline| deadline <= self.now);
+        if due {
+            self.not_before = Timestamp(self.now.0.saturating_add(TICK_MICROS));
+            self.feed(Input::Tick);
+        }
+        due
+    }
+
+    fn deadline(&self) -> Option<Timestamp> {
+        self.session.deadline().map(|deadline| deadline.max(self.not_before))
+    }
+
+    /// Arms the timer for the deadline; whether it has fired.
+    fn timer_fired(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(deadline) = self.deadline() else { return false };
+        let at = self.clock.instant(deadline);
+        let timer = self.timer.get_or_insert_with(|| {
+            self.timer_at = deadline;
+            Box::pin(sleep_until(at))
+        });
+        // A timer that is early does no harm, so one that moves later with each stanza is not set anew each time.
+        if deadline < self.timer_at || timer.is_elapsed() {
+            self.timer_at = deadline;
+            timer.as_mut().reset(at);
+        }
+        timer.as_mut().poll(cx).is_ready()
+    }
+
+    /// The one place where the session is called.
+    fn feed(&mut self, input: Input<'_>) {
+        self.out.to.iter_mut().for_each(scratch::lend);
+        self.session.handle(self.now, input, &mut self.out);
+    }
+
+    /// Hands notes over. Waits when the consumer is behind: that is how a slow disk slows the sessions it records.
+    async fn tell(&mut self) {
+        if !self.out.notes.is_empty() {
+            let notes = std::mem::take(&mut self.out.notes);
+            let batch = Batch { session: self.info.clone(), now: self.now, notes };
+            let _ = self.notes.send(batch).await; // the consumer goes only when the process does
+        }
+    }
+
+    /// Does what the session asked for, in order. Closes that follow one another are done together.
+    async fn act(&mut self) {
+        let mut closing = [None; 2];
+        for act in std::mem::take(&mut self.out.acts) {
+            if let Act::Close(side, how) = act {
+                closing[side.index()] = Some(how);
+                continue;
+            }
+            self.close(std::mem::take(&mut closing)).await;
+            match act {
+                Act::Dial { domain } => self.dial(domain).await,
+                Act::StartTls(side) => self.start_tls(side).await,
+                Act::Close(..) => {}
+            }
+        }
+        self.close(closing).await;
+    }
+
+    async fn dial(&mut self, domain: String) {
+        self.domain = domain;
+        let shared = Arc::clone(&self.shared);
+        let dialed = self.meanwhile(dial::dial(&shared.upstream)).await;
+        self.now = self.clock.now();
+        match dialed {
+            Some(Ok(tcp)) => {
+                self.legs[Side::Server.index()] = Leg { wire: Wire::Plain(tcp), ..Leg::default() };
+                self.feed(Input::Dialed);
+            }
+            Some(Err(reason)) => self.feed(Input::DialFailed(reason)),
+            None => {}
+        }
+    }
+
+    async fn start_tls(&mut self, side: Side) {
+        let only = SIDES.map(|any| any == side);
+        let _ = timeout(FLUSH_TIME, self.flushed(only)).await;
+        let Some(tcp) = self.legs[side.index()].wire.take_plain() else {
+            self.feed(Input::TlsFailed(side, "the connection is gone or has TLS already".to_owned()));
+            return;
+        };
+        let shared = Arc::clone(&self.shared);
+        let name = match side {
+            Side::Client => self.session.domain().unwrap_or_default().to_owned(),
+            Side::Server => self.domain.clone(),
+        };
+        let done = match side {
+            Side::Client => self.meanwhile(shared.tls.accept(tcp, Some(&name))).await,
+            Side::Server => self.meanwhile(shared.tls.connect(tcp, &name)).await,
+        };
+        self.now = self.clock.now();
+        match done {
+            Some(Ok((tls, info))) => {
+                self.legs[side.index()].wire = Wire::Tls(Box::new(tls));
+                self.feed(Input::TlsUp(side, info));
+            }
+            Some(Err(reason)) => self.feed(Input::TlsFailed(side, reason)),
+            None => {}
+        }
+    }
+
+    async fn close(&mut self, closing: [Option<How>; 2]) {
+        let time = if closing.contains(&Some(How::Clean)) { FLUSH_TIME } else { ABORT_FLUSH_TIME };
+        let sides = closing.map(|how| how.is_some());
+        let _ = timeout(time, self.flushed(sides)).await;
+        let [client, server] = &mut self.legs;
+        let [client_waits, server_waits] = [&self.out.to[0], &self.out.to[1]].map(|waiting| !waiting.is_empty());
+        tokio::join!(client.close(closing[0], client_waits), server.close(closing[1], server_waits));
+    }
+
+    /// Waits until nothing is left for these sides; sends to the others meanwhile.
+    async fn flushed(&mut self, sides: [bool; 2]) {
+        poll_fn(|cx| {
+            self.write(cx);
+            let legs = self.legs.iter().zip(&self.out.to).zip(sides);
+            let mut open = legs.filter(|((leg, waiting), asked)| {
+                *asked && !leg.broken && leg.wire.is_open() && (leg.unflushed || !waiting.is_empty())
+            });
+            if open.next().is_none() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// Waits for `work`, while the session still hears of time and of being stopped. `None` if it gave up meanwhile:
+    /// it then has asked for a close.
+    async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
+        poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(done) = work.as_mut().poll(cx) {
+                    return Poll::Ready(Some(done));
+                }
+                if self.heed() {
+                    self.write(cx);
+                    if self.session.is_over() || self.out.acts.iter().any(|act| matches!(act, Act::Close(..))) {
+                        return Poll::Ready(None);
+                    }
+                } else if !self.timer_fired(cx) {
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await
+    }
+}

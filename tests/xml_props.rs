@@ -1,0 +1,161 @@
+//! Properties: cuts do not matter, what is written is read back, normalising changes nothing that anybody can see.
+
+#[path = "xml/generate.rs"]
+mod generate;
+mod xml;
+
+use bytes::BytesMut;
+use generate::{Dice, document, mutate};
+use iqtap::xml::{
+    Attr, CLIENT_NS, Element, ItemKind, Limits, Node, Root, STREAM_NS, Scanner, Scope, Step, XML_NS, normalise,
+    parse_element, write_element,
+};
+use proptest::prelude::*;
+use xml::{HEADER, Item, feed, whole};
+
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => "[a-zA-Z_][a-zA-Z0-9._-]{0,8}",
+        1 => prop::sample::select(vec!["message", "error", "stream", "xml", "id", "type", "ns0", "\u{E9}t\u{E9}", "\u{4E2D}\u{6587}"])
+            .prop_map(str::to_owned),
+    ]
+    .prop_filter("an attribute may not be called so", |name| name != "xmlns")
+}
+
+fn namespace() -> impl Strategy<Value = String> {
+    prop_oneof![
+        3 => Just(CLIENT_NS.to_owned()),
+        2 => Just(String::new()),
+        3 => prop::sample::select(vec!["u:u", "urn:a&b", "urn:'\"<>", "http://jabber.org/protocol/disco#info", "\u{E9}", "jabber:server"])
+            .prop_map(str::to_owned),
+        1 => "urn:[!-~]{1,20}",
+    ]
+}
+
+/// Text with what writers forget: TAB, CR, LF, `]]>`, quotes, characters of every length.
+fn text() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        4 => "[ -~]{1,12}",
+        3 => prop::sample::select(vec!["\t", "\r", "\n", "\r\n", "]]>", "<", "&amp;", "'", "\"", " ", "\u{7F}", "\u{85}", "\u{2028}", "\u{FEFF}", "\u{FFFD}", "\u{1F600}", "\u{10FFFF}"])
+            .prop_map(str::to_owned),
+        1 => "\\PC{1,6}",
+    ];
+    prop::collection::vec(piece, 0..5).prop_map(|p| p.concat().replace(['\u{FFFE}', '\u{FFFF}'], ""))
+}
+
+fn attrs() -> impl Strategy<Value = Vec<Attr>> {
+    let ns = prop_oneof![
+        6 => Just(String::new()),
+        1 => Just(XML_NS.to_owned()),
+        2 => namespace(),
+        1 => Just(STREAM_NS.to_owned()),
+    ];
+    prop::collection::vec((ns, name(), text()), 0..5).prop_map(|all| {
+        let mut element = Element::new("", "");
+        for (ns, name, value) in all {
+            element.set_attr_ns(&ns, &name, value);
+        }
+        element.attrs
+    })
+}
+
+fn tree() -> impl Strategy<Value = Element> {
+    let leaf = (namespace(), name(), attrs(), text()).prop_map(|(ns, name, attrs, text)| {
+        let element = Element { ns, name, attrs, nodes: Vec::new() };
+        element.with_text(text)
+    });
+    leaf.prop_recursive(5, 24, 4, |inner| {
+        let node = prop_oneof![2 => inner.prop_map(Node::Element), 1 => text().prop_map(Node::Text)];
+        (namespace(), name(), attrs(), prop::collection::vec(node, 0..5)).prop_map(|(ns, name, attrs, nodes)| {
+            let mut element = Element { ns, name, attrs, nodes: Vec::new() };
+            for node in nodes {
+                match (element.nodes.last_mut(), node) {
+                    (_, Node::Text(text)) if text.is_empty() => {}
+                    (Some(Node::Text(before)), Node::Text(text)) => before.push_str(&text),
+                    (_, node) => element.nodes.push(node),
+                }
+            }
+            element
+        })
+    })
+}
+
+/// A tree that may stand first in a stream.
+fn stanza() -> impl Strategy<Value = Element> {
+    (tree(), prop::sample::select(vec![CLIENT_NS, "urn:ietf:params:xml:ns:xmpp-sasl", STREAM_NS])).prop_map(
+        |(mut tree, ns)| {
+            tree.ns = ns.to_owned();
+            if tree.is(STREAM_NS, "stream") {
+                tree.name = "features".to_owned();
+            }
+            tree
+        },
+    )
+}
+
+fn our_root() -> Root {
+    whole(Limits::AFTER_LOGIN, HEADER.as_bytes()).root
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn cuts_do_not_matter(seed in any::<u64>(), spoilt in 0..3_u8) {
+        let mut dice = Dice::new(seed);
+        let mut document = document(&mut dice);
+        for _ in 0..spoilt {
+            mutate(&mut dice, &mut document);
+        }
+        // Small limits are met by some of the documents, large ones by none.
+        let small = Limits { stanza_bytes: 300, elements: 12, depth: 4, attributes: 4, name_bytes: 40 };
+        for limits in [small, Limits::AFTER_LOGIN] {
+            let expected = whole(limits, &document);
+            prop_assert_eq!(&feed(limits, &document, std::iter::repeat(1)), &expected);
+            for most in [3, 20, 200] {
+                let pieces: Vec<usize> = (0..document.len()).map(|_| 1 + dice.below(most)).collect();
+                prop_assert_eq!(&feed(limits, &document, pieces), &expected);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read(tree in stanza()) {
+        let root = our_root();
+        let mut out = BytesMut::new();
+        write_element(&tree, Scope::Stream, &mut out);
+        let mut scanner = Scanner::under(&root, Limits::AFTER_LOGIN);
+        prop_assert_eq!(scanner.scan(&out), Step::Item { len: out.len(), kind: ItemKind::Element });
+        let head = *scanner.head();
+        prop_assert!(!head.untidy && !head.leans);
+        prop_assert_eq!(parse_element(&out, &root, &head), Ok(tree));
+    }
+
+    #[test]
+    fn what_is_written_alone_is_read_anywhere(tree in stanza()) {
+        // A root that binds whatever the writer might count on to something else.
+        let root = Root { decls: vec![(String::new(), "w:w".to_owned()), ("ns0".to_owned(), "w:w".to_owned())] };
+        let mut out = BytesMut::new();
+        write_element(&tree, Scope::Alone, &mut out);
+        let mut scanner = Scanner::under(&root, Limits::AFTER_LOGIN);
+        prop_assert_eq!(scanner.scan(&out), Step::Item { len: out.len(), kind: ItemKind::Element });
+        let head = *scanner.head();
+        prop_assert!(!head.leans);
+        prop_assert_eq!(parse_element(&out, &root, &head), Ok(tree));
+    }
+
+    #[test]
+    fn normalising_is_invisible(seed in any::<u64>()) {
+        let mut dice = Dice::new(seed);
+        let document = document(&mut dice);
+        let out = whole(Limits::AFTER_LOGIN, &document);
+        for item in &out.items {
+            let Item::Element(bytes, head) = item else { continue };
+            let (tidy, new_head) = normalise(bytes, &out.root).ok_or_else(|| TestCaseError::fail("refused"))?;
+            prop_assert!(!new_head.untidy);
+            prop_assert!(head.untidy || (&tidy, &new_head) == (bytes, head), "tidy bytes must stay");
+            prop_assert_eq!(normalise(&tidy, &out.root), Some((tidy.clone(), new_head)), "idempotent");
+            prop_assert_eq!(parse_element(&tidy, &out.root, &new_head), parse_element(bytes, &out.root, head));
+        }
+    }
+}
