@@ -1,5 +1,7 @@
 //! Stanzas per second and core through `Session::handle`: rules reporting, no script, nobody watching.
 
+#![expect(clippy::print_stdout, reason = "the table is what a bench is for")]
+
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use iqtap::policy::{ClientTls, Policy, Route, ServerTls};
 use iqtap::session::{Input, Outbox, Session};

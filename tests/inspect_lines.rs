@@ -6,8 +6,7 @@ mod inspect_support;
 use inspect_support::{Screen, finding, stanza};
 use iqtap::inspect::PrinterOptions;
 use iqtap::script::LogLine;
-use iqtap::session::IqCount;
-use iqtap::session::{Dir, Fate, Note, Origin, Seen, StanzaInfo, Tally, TlsInfo, What};
+use iqtap::session::{Dir, Fate, IqCount, Note, Origin, Seen, StanzaInfo, Tally, TlsInfo, What};
 use iqtap::xmpp::{Kind, Side, StreamCondition};
 use jiff::tz::{self, TimeZone};
 
@@ -29,14 +28,14 @@ fn info(kind: &str, id: &str, from: &str, to: &str, payload: (&str, &str)) -> St
 
 fn tally() -> Tally {
     let iq = |ns: &str, requests, results, errors| IqCount { ns: ns.to_owned(), requests, results, errors };
-    Tally {
-        stanzas: [[2, 1, 14], [1204, 7, 14]],
-        bytes: [4_210, 1_500_000],
-        iqs: vec![iq("urn:xmpp:ping", 12, 12, 0), iq("vcard-temp", 1, 0, 1), iq("urn:example:x", 1, 0, 0)],
-        findings: vec![("rule5", 2), ("rule7-3920", 1)],
-        stopped: 2,
-        rewritten: 1,
-    }
+    let mut tally = Tally::default();
+    tally.stanzas = [[2, 1, 14], [1204, 7, 14]];
+    tally.bytes = [4_210, 1_500_000];
+    tally.iqs = vec![iq("urn:xmpp:ping", 12, 12, 0), iq("vcard-temp", 1, 0, 1), iq("urn:example:x", 1, 0, 0)];
+    tally.findings = vec![("rule5", 2), ("rule7-3920", 1)];
+    tally.stopped = 2;
+    tally.rewritten = 1;
+    tally
 }
 
 /// A session with a bit of everything.
@@ -124,12 +123,111 @@ fn seen(mut note: Note, edit: impl FnOnce(&mut Seen)) -> Note {
     note
 }
 
-#[test]
-fn a_session_as_people_see_it() {
-    let mut screen = Screen::new(options());
+fn shown(options: PrinterOptions) -> String {
+    let mut screen = Screen::new(options);
     for note in notes() {
         screen.note(3, &note);
     }
-    let text = screen.finish(&tally());
-    println!("{text}");
+    screen.finish(&tally())
+}
+
+#[test]
+fn a_session_as_people_see_it() {
+    let text = shown(options());
+    let golden = include_str!("inspect_support/session.txt");
+    assert!(text == golden, "now it reads:\n{text}\ninstead of:\n{golden}");
+}
+
+#[test]
+fn a_session_for_those_who_want_quiet() {
+    let text = shown(PrinterOptions { quiet: true, ..options() });
+    let told: Vec<_> = text.lines().take_while(|line| !line.starts_with("total")).map(|line| &line[19..]).collect();
+    assert_eq!(
+        told,
+        [
+            "───  hint: the client says y: switch channel binding off",
+            "C──  rule 5: an iq of type get must have exactly one child element; this one has 2 from the client id=d1",
+            "───  script failed: alias.rhai:9:3: no such function",
+            "C──  stream error to the client: policy-violation: stanza too long",
+        ]
+    );
+    assert!(text.contains("total: 1 session in 3 min 45 s\n"));
+}
+
+#[test]
+fn colours_change_nothing_but_colours() {
+    let text = shown(PrinterOptions { color: true, ..options() });
+    assert!(text.contains("\x1b[31mrejected bad-request by rule 5\x1b[0m"), "{text}");
+    assert!(text.contains("\x1b[33mrewritten by alias.rhai:7\x1b[0m"), "{text}");
+    assert_eq!(anstream::adapter::strip_str(&text).to_string(), shown(options()));
+}
+
+#[test]
+fn lines_are_as_wide_as_told() {
+    for columns in [120, 140, 160, 200] {
+        let text = shown(PrinterOptions { columns, ..options() });
+        // The verdict has room for one word; names of scripts are beyond the layout.
+        for line in text.lines().filter(|line| line.ends_with("  passed")) {
+            assert!(line.chars().count() <= columns, "{} in {columns}: {line}", line.chars().count());
+        }
+        let verdicts: Vec<_> =
+            text.lines().filter(|line| line.ends_with("  passed")).map(|line| line.chars().count()).collect();
+        assert!(verdicts.iter().all(|&n| n == verdicts[0]), "not aligned: {text}");
+    }
+    shown(PrinterOptions { columns: 0, ..options() });
+}
+
+#[test]
+fn what_is_too_wide_takes_from_the_next_column() {
+    let mut screen = Screen::new(options());
+    let (c, message) = (Side::Client, What::Stanza(Kind::Message));
+    screen.note(1, &stanza(c, Dir::In, message, info("groupchat", "m1", "", "room@muc", ("jabber:client", "body"))));
+    screen.note(1, &stanza(c, Dir::In, message, info("chat", "m1", "", "room@muc", ("jabber:client", "body"))));
+    let text = screen.finish(&Tally::default());
+    let lines: Vec<_> = text.lines().filter(|line| line.ends_with("passed")).collect();
+    assert_eq!(lines[0].chars().position(|c| c == '→'), lines[1].chars().position(|c| c == '→'));
+    let body = |line: &str| line.chars().collect::<String>().find("body");
+    assert_eq!(body(lines[0]), body(lines[1]));
+}
+
+/// What a peer may put anywhere: escape sequences, C1, line breaks, direction overrides.
+const HOSTILE: &str = "\x1b[2J\u{9b}31m\r\n\0\x07\x7f\u{85}\u{2028}\u{202e}evil\u{2066}";
+
+#[test]
+fn nothing_a_peer_chose_reaches_the_terminal_as_it_is() {
+    let (c, s) = (Side::Client, Side::Server);
+    let text = || HOSTILE.to_owned();
+    let what = info(HOSTILE, HOSTILE, HOSTILE, HOSTILE, (HOSTILE, HOSTILE));
+    let tls = TlsInfo { version: text(), cipher: text(), name: Some(text()), alpn: Some(text()) };
+    let mut counts = Tally::default();
+    counts.stanzas = [[1, 0, 0], [0, 0, 0]];
+    counts.iqs = vec![IqCount { ns: text(), requests: 1, ..IqCount::default() }];
+    let all = vec![
+        Note::Tls(c, tls),
+        Note::Joined { domain: text(), stripped: vec![text()] },
+        Note::Mechanism(text()),
+        Note::Bound(text()),
+        stanza(s, Dir::In, What::Stanza(Kind::Iq), StanzaInfo { condition: Some(text()), ..what }),
+        seen(stanza(c, Dir::In, What::Stanza(Kind::Iq), StanzaInfo::default()), |s| {
+            s.fate = Fate::Rejected(text(), text());
+            s.findings = vec![finding("rule5", HOSTILE)];
+        }),
+        Note::Finding { side: c, id: Some(text()), number: 1, finding: finding("rule5", HOSTILE) },
+        Note::Log(LogLine { level: "info", text: text(), script: text() }),
+        Note::ScriptError(text()),
+        Note::Hint(text()),
+        Note::StreamError { side: c, condition: StreamCondition::BadFormat, text: text() },
+        Note::Over(Box::new(counts.clone())),
+    ];
+    for (quiet, json) in [(false, false), (true, false), (false, true), (true, true)] {
+        let mut screen = Screen::new(PrinterOptions { quiet, json, ..options() });
+        for note in &all {
+            screen.note(1, note);
+        }
+        let shown = screen.finish(&counts);
+        let bad = shown
+            .chars()
+            .find(|&c| (c.is_control() && c != '\n') || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'));
+        assert_eq!(bad, None, "in {shown:?}");
+    }
 }

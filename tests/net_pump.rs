@@ -1,5 +1,7 @@
 //! The pump between real sockets: much at once, slow readers, deaths at every phase, stopping.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
+
 mod net_support;
 
 use iqtap::config::Upstream;

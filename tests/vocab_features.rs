@@ -141,7 +141,7 @@ fn edits() {
 fn our_starttls_takes_the_place_of_the_servers() {
     let mut tree = features("<a xmlns='x:a'/><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls>");
     assert!(offers_starttls(&tree));
-    edit(&mut tree, Edit { offer_starttls: true });
+    edit(&mut tree, Edit { offer_starttls: true, ..Edit::default() });
     assert_eq!(tree, features("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/><a xmlns='x:a'/>"));
     edit(&mut tree, Edit::default());
     assert!(!offers_starttls(&tree));
@@ -200,4 +200,21 @@ fn short_names_of_namespaces() {
     }
     assert_eq!(ns::short("urn:example:unknown"), None);
     assert_eq!(ns::short(""), None);
+}
+
+#[test]
+fn advertised_limits_are_lowered_to_ours() {
+    let limits = |bytes: &str| {
+        format!(
+            "<stream:features><limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>{bytes}</max-bytes>\
+             <idle-seconds>60</idle-seconds></limits></stream:features>"
+        )
+    };
+    for (theirs, ours, expected) in
+        [("500000", 10_000, "10000"), ("8192", 10_000, "8192"), ("500000", 0, "500000"), ("many", 10_000, "many")]
+    {
+        let mut tree = parse_str(&limits(theirs)).unwrap();
+        edit(&mut tree, Edit { max_bytes: ours, ..Edit::default() });
+        assert_eq!(tree, parse_str(&limits(expected)).unwrap(), "{theirs} {ours}");
+    }
 }

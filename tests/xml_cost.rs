@@ -10,30 +10,22 @@ use xml::{HEADER, feed, whole};
 
 const WIDE: Limits = Limits { stanza_bytes: 300_000, elements: 60_000, ..Limits::AFTER_LOGIN };
 
-/// Time this thread has had on a processor: other work on the machine must not count. (Elsewhere than on Linux: the time of day.)
-fn now(start: Instant) -> Duration {
-    let ran = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
-    let nanos = ran.as_ref().and_then(|s| s.split(' ').next()).and_then(|n| n.parse().ok());
-    nanos.map_or_else(|| start.elapsed(), Duration::from_nanos)
-}
-
 /// The time to scan it in pieces; it must be accepted.
 fn time(stanza: &str, piece: usize) -> Duration {
     let mut scanner = Scanner::new(WIDE);
     assert!(matches!(scanner.scan(HEADER.as_bytes()), Step::Item { kind: ItemKind::Open, .. }));
     let bytes = stanza.as_bytes();
-    let clock = Instant::now();
-    let start = now(clock);
+    let start = Instant::now();
     let mut end = 0;
     while end < bytes.len() {
         end = (end + piece).min(bytes.len());
         match scanner.scan(&bytes[..end]) {
             Step::More => assert!(end < bytes.len(), "not finished"),
             Step::Item { len, kind } => assert_eq!((len, end, kind), (bytes.len(), bytes.len(), ItemKind::Element)),
-            Step::Refused(r) => panic!("{r:?}"),
+            refused => assert_eq!(refused, Step::More, "refused"),
         }
     }
-    now(clock).saturating_sub(start)
+    start.elapsed()
 }
 
 fn fill(size: usize, before: &str, unit: impl Fn(usize) -> String, after: &str) -> String {
@@ -49,11 +41,11 @@ fn fill(size: usize, before: &str, unit: impl Fn(usize) -> String, after: &str) 
 /// Stanzas of about `size` bytes, each expensive in its own way.
 fn shapes(size: usize) -> Vec<(&'static str, String)> {
     let f = |before: &str, unit: &dyn Fn(usize) -> String, after: &str| fill(size, before, unit, after);
-    let declared: String = (0..250).map(|i| format!(" xmlns:p{i}='urn:{i}'")).collect();
-    let escaped: String = (0..200).map(|i| format!(" xmlns:p{i}='urn&#58;a:rather:long:namespace:name:{i}'")).collect();
+    let declared: String = (0..120).map(|i| format!(" xmlns:p{i}='urn:{i}'")).collect();
+    let escaped: String = (0..120).map(|i| format!(" xmlns:p{i}='urn&#58;a:rather:long:namespace:name:{i}'")).collect();
     let deep = |unit: &str, close: &str| format!("<a>{}{}</a>", unit.repeat(126), close.repeat(126));
     let many = |n: usize| {
-        let attrs: String = (0..150).map(|i| format!(" p{i}:a=''")).collect();
+        let attrs: String = (0..120).map(|i| format!(" p{i}:a=''")).collect();
         format!("<b{attrs}>{}</b>", n % 10)
     };
     vec![
@@ -79,8 +71,8 @@ fn shapes(size: usize) -> Vec<(&'static str, String)> {
                 "</a>",
             ),
         ),
-        ("declarations in force, used", f(&format!("<a{declared}>"), &|i| format!("<p{}:b/>", i % 250), "</a>")),
-        ("the same with references", f(&format!("<a{escaped}>"), &|i| format!("<p{}:b/>", i % 200), "</a>")),
+        ("declarations in force, used", f(&format!("<a{declared}>"), &|i| format!("<p{}:b/>", i % 120), "</a>")),
+        ("the same with references", f(&format!("<a{escaped}>"), &|i| format!("<p{}:b/>", i % 120), "</a>")),
         ("attributes of one name in many namespaces", f(&format!("<a{declared}>"), &many, "</a>")),
         ("the same with references", f(&format!("<a{escaped}>"), &many, "</a>")),
         ("declarations", f("<a>", &|i| format!("<b xmlns:p{i}='urn:{i}' xmlns='urn:{i}'/>"), "</a>")),
@@ -94,7 +86,7 @@ fn linear_in_any_pieces() {
     for (name, stanza) in shapes(20_000) {
         whole_equals_bytewise(&stanza);
         let size = stanza.len() as f64;
-        let bytewise = time(&stanza, 1);
+        let bytewise = (0..3).map(|_| time(&stanza, 1)).min().unwrap_or_default();
         // 20,000 calls at, say, a microsecond each in a debug build on a slow machine; a scanner that began anew each time
         // would need 200 million looks at a byte.
         assert!(bytewise.as_secs_f64() < size * 50e-6, "{name}: {bytewise:?} for {size} bytes");
@@ -108,21 +100,19 @@ fn whole_equals_bytewise(stanza: &str) {
     assert_eq!(feed(WIDE, document.as_bytes(), std::iter::repeat(1)), whole);
 }
 
-/// A byte of a stanza of 256 KB costs much the same as a byte of a stanza of 16 KB: both get the same number of bytes in all.
+/// A byte of a stanza of 256 KB costs much the same as a byte of a stanza of 16 KB. What is quadratic is so every time; so each
+/// shape gets several tries, for other work on the machine can spoil some.
 #[test]
 fn no_shape_is_quadratic() {
     for ((name, small), (_, large)) in shapes(16_000).into_iter().zip(shapes(256_000)) {
-        let all = |stanza: &str, times: usize| (0..times).map(|_| time(stanza, 64 * 1024)).sum::<Duration>();
-        let times = large.len() / small.len();
-        // Linux counts a thread's time in ticks of some milliseconds.
-        let clock = Instant::now();
-        let before = now(clock);
-        all(&small, 8 * times);
-        let middle = now(clock);
-        all(&large, 8);
-        let (short, long) = (middle.saturating_sub(before), now(clock).saturating_sub(middle));
-        let allowed = Duration::from_millis(30) + short * 4;
-        assert!(long < allowed, "{name}: {short:?} in stanzas of {}, {long:?} of {} bytes", small.len(), large.len());
+        let growth = large.len() as f64 / small.len() as f64;
+        let (mut short, mut long) = (Duration::MAX, Duration::MAX);
+        let good = (0..12).any(|_| {
+            short = (0..8).map(|_| time(&small, 64 * 1024)).min().unwrap_or_default();
+            long = long.min(time(&large, 64 * 1024));
+            long < Duration::from_millis(1) + short.mul_f64(growth * 4.0)
+        });
+        assert!(good, "{name}: {short:?} for {} bytes, {long:?} for {}", small.len(), large.len());
     }
 }
 

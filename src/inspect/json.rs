@@ -257,13 +257,7 @@ fn judge<'a>(written: &mut Event<'a>, seen: &'a Seen) {
 }
 
 fn found(finding: &Finding) -> Found<'_> {
-    let rule = finding.rule.map(|rule| match rule {
-        Rule::Id => 1,
-        Rule::Type => 2,
-        Rule::RequestChild => 5,
-        Rule::ResultChild => 6,
-        Rule::ErrorChild => 7,
-    });
+    let rule = finding.rule.map(Rule::number);
     Found { rule, code: finding.code, severity: finding.severity, text: &finding.text }
 }
 

@@ -122,20 +122,11 @@ fn item(out: &mut String, place: Place<'_>, seen: &Seen) {
     let nothing = StanzaInfo::default();
     let info = seen.stanza.as_ref().unwrap_or(&nothing);
     let stretch = (place.options.columns.saturating_sub(FIXED) / 2).clamp(STRETCH.0, STRETCH.1);
-    column(out, KIND, |out| kind(out, seen.what, info));
-    out.push_str("  ");
-    column(out, ID, |out| match &info.id {
-        Some(id) => {
-            out.push_str("id=");
-            3 + escape::push(out, id, ID - 3)
-        }
-        None => 0,
-    });
-    out.push_str("  ");
-    column(out, stretch, |out| route(out, info, place.seat.domain.as_deref(), stretch));
-    out.push_str("  ");
-    column(out, stretch, |out| payload(out, info, stretch));
-    out.push_str("  ");
+    let mut row = Row { out, over: 0 };
+    row.column(KIND, |out| kind(out, seen.what, info));
+    row.column(ID, |out| id(out, info));
+    row.column(stretch, |out| route(out, info, place.seat.domain.as_deref(), stretch));
+    row.column(stretch, |out| payload(out, info, stretch));
     let (style, verdict) = verdict(seen);
     paint(out, place.options, style, &escape::escaped(&verdict, 80));
     out.push('\n');
@@ -146,10 +137,19 @@ fn item(out: &mut String, place: Place<'_>, seen: &Seen) {
     }
 }
 
-/// Fills a column with spaces behind what `fill` says it has used.
-fn column(out: &mut String, width: usize, fill: impl FnOnce(&mut String) -> usize) {
-    let used = fill(out);
-    out.extend(std::iter::repeat_n(' ', width.saturating_sub(used)));
+/// Columns side by side. What is too wide for its own takes from the padding of the next ones.
+struct Row<'a> {
+    out: &'a mut String,
+    over: usize,
+}
+
+impl Row<'_> {
+    /// Adds a column; `fill` says how much it has used.
+    fn column(&mut self, width: usize, fill: impl FnOnce(&mut String) -> usize) {
+        let used = fill(self.out) + self.over;
+        self.over = used.saturating_sub(width);
+        self.out.extend(std::iter::repeat_n(' ', width.saturating_sub(used) + 2));
+    }
 }
 
 /// `iq/get`
@@ -171,33 +171,39 @@ fn kind(out: &mut String, what: What, info: &StanzaInfo) -> usize {
     }
 }
 
-/// `juliet@…/balcony → example.org`: the session's own domain needs no repeating.
-fn route(out: &mut String, info: &StanzaInfo, domain: Option<&str>, width: usize) -> usize {
-    let both = info.from.is_some() && info.to.is_some();
-    let each = if both { (width - 3) / 2 } else { width - 2 };
-    let mut used = 0;
-    if let Some(from) = &info.from {
-        used += address(out, from, domain, each);
-    }
-    if let Some(to) = &info.to {
-        let arrow = if both { " → " } else { "→ " };
-        out.push_str(arrow);
-        used += arrow.chars().count() + address(out, to, domain, each);
-    } else if info.from.is_some() {
-        out.push_str(" →");
-        used += 2;
-    }
-    used
+/// `id=p1`
+fn id(out: &mut String, info: &StanzaInfo) -> usize {
+    let Some(id) = &info.id else { return 0 };
+    out.push_str("id=");
+    3 + escape::push(out, id, ID - 3)
 }
 
-fn address(out: &mut String, address: &str, domain: Option<&str>, width: usize) -> usize {
+/// `juliet@…/balcony → example.org`; the longer of the two takes what room the shorter leaves.
+fn route(out: &mut String, info: &StanzaInfo, domain: Option<&str>, width: usize) -> usize {
+    let from = info.from.as_deref().map_or_else(String::new, |a| address(a, domain));
+    let to = info.to.as_deref().map_or_else(String::new, |a| address(a, domain));
+    let arrow = match (from.is_empty(), to.is_empty()) {
+        (true, true) => return 0,
+        (true, false) => "→ ",
+        (false, true) => " →",
+        (false, false) => " → ",
+    };
+    let room = width - arrow.chars().count();
+    let half = room / 2;
+    let for_from = room.saturating_sub(to.chars().count()).max(half);
+    let used = escape::push(out, &from, for_from);
+    out.push_str(arrow);
+    width - room + used + escape::push(out, &to, room - used)
+}
+
+/// An address; the session's own domain needs no repeating.
+fn address(address: &str, domain: Option<&str>) -> String {
     let bare = jid::bare(address);
     match bare.split_once('@') {
         Some((local, host)) if Some(host) == domain && !local.is_empty() => {
-            let rest = address.get(bare.len()..).unwrap_or_default();
-            escape::push(out, &format!("{local}@…{rest}"), width)
+            format!("{local}@…{}", address.get(bare.len()..).unwrap_or_default())
         }
-        _ => escape::push(out, address, width),
+        _ => address.to_owned(),
     }
 }
 
@@ -212,17 +218,20 @@ fn payload(out: &mut String, info: &StanzaInfo, width: usize) -> usize {
         out.push(' ');
         used += 1;
     }
-    let name = ns::short(space).unwrap_or(name);
+    let short = ns::short(space);
+    let name = short.unwrap_or(name);
     let room = width.saturating_sub(used).saturating_sub(name.chars().count() + 3);
-    if space != ns::CLIENT && room >= 6 {
+    let long = space.chars().count();
+    if space == ns::CLIENT {
+        // Everybody knows `body`.
+    } else if long <= room {
         out.push('{');
-        let long = space.chars().count();
-        let tail: String = space.chars().skip(if long > room { long - room + 1 } else { 0 }).collect();
-        if long > room {
-            out.push('…');
-            used += 1;
-        }
-        used += 3 + escape::push(out, &tail, room - usize::from(long > room));
+        used += 3 + escape::push(out, space, room);
+        out.push_str("} ");
+    } else if short.is_none() && room >= 8 {
+        let tail: String = space.chars().skip((long + 1).saturating_sub(room)).collect();
+        out.push_str("{…");
+        used += 4 + escape::push(out, &tail, room - 1);
         out.push_str("} ");
     }
     used + escape::push(out, name, width.saturating_sub(used))

@@ -245,7 +245,8 @@ fn certificate_reason(error: &CertificateError, domain: &str) -> String {
             "the server's certificate is for {}, not for {domain}: is --upstream the right server?",
             if presented.is_empty() { "nobody".to_owned() } else { presented.join(", ") }
         ),
-        CertificateError::UnknownIssuer => {
+        // A bad signature mostly is another authority of the same name, made anew.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             format!("the server's certificate for {domain} is signed by an authority iqtap does not know; {CURE}")
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {

@@ -1,8 +1,9 @@
 //! From text to a script that can be run: constants, hooks, and errors that name their line.
 
-use super::{LoadError, failure, log};
+use super::failure::{self, Failure};
+use super::{LoadError, ScriptLimits, engine, log};
 use crate::xmpp::Kind;
-use rhai::{AST, Engine, ParseError, ParseErrorType, Position, Scope};
+use rhai::{AST, Engine, Module, ParseError, ParseErrorType, Position, Scope};
 use std::path::{Path, PathBuf};
 
 /// One compiled script.
@@ -12,6 +13,8 @@ pub(super) struct Script {
     pub(super) path: PathBuf,
     /// The file name, for notes.
     pub(super) name: String,
+    /// Its own: it holds the script's constants.
+    pub(super) engine: Engine,
     /// Functions only: what stands outside of them has run already.
     pub(super) ast: AST,
     /// By [`Kind`], in its order.
@@ -47,46 +50,45 @@ pub(super) const fn bit(kind: Kind) -> u8 {
     1 << kind as u8
 }
 
-/// Compiles a script. Rhai's functions see nothing of what stands around them, so the text is compiled twice: once to run
-/// what stands outside the functions, and then with the constants this made, which the second time become part of the
-/// functions. Running a hook then evaluates nothing but the hook.
-pub(super) fn compile(engine: &mut Engine, path: &Path, text: &str) -> Result<Script, LoadError> {
-    let at = |line, column, message| LoadError { path: path.to_owned(), line, column, message };
-    engine.set_strict_variables(false);
+/// Compiles a script. Rhai's functions see nothing of what stands around them, so what stands there is run once, and the
+/// constants it leaves become a module that every function sees. Running a hook then evaluates nothing but the hook.
+pub(super) fn compile(path: &Path, text: &str, limits: ScriptLimits) -> Result<Script, LoadError> {
+    let mut engine = engine::engine(limits);
     let mut scope = Scope::new();
     let whole = engine.compile(text).map_err(|error| parse_error(path, &error, &scope))?;
     let ran = engine.run_ast_with_scope(&mut scope, &whole);
+    // There is nobody yet to tell.
     log::take("");
     ran.map_err(|error| {
-        let failure = failure::explain(*error);
-        at(failure.line, failure.column, failure.reason)
+        let Failure { line, column, reason } = failure::explain(*error);
+        LoadError { path: path.to_owned(), line, column, message: reason }
     })?;
 
     let mut constants = Scope::new();
+    let mut module = Module::new();
     for (name, _, value) in scope.iter().filter(|(_, constant, _)| *constant) {
+        module.set_var(name, value.clone());
         constants.push_constant_dynamic(name, value);
     }
+    engine.register_global_module(module.into());
+    // A misspelt variable is an error here and not only when its line is run.
     engine.set_strict_variables(true);
     let mut ast = engine.compile_with_scope(&constants, text).map_err(|error| parse_error(path, &error, &scope))?;
     ast.clear_statements();
 
-    let hooks = hooks(&ast, text, &constants).map_err(|(line, message)| at(line, 1, message))?;
+    let hooks = hooks(&ast, text).map_err(|(line, message)| {
+        let column = line.min(1);
+        LoadError { path: path.to_owned(), line, column, message }
+    })?;
     let name = path.file_name().map_or_else(|| path.to_string_lossy(), |name| name.to_string_lossy()).into_owned();
-    Ok(Script { path: path.to_owned(), name, ast, hooks })
+    Ok(Script { path: path.to_owned(), name, engine, ast, hooks })
 }
 
 /// Finds the hooks among the functions; refuses what looks like one and is none.
-fn hooks(ast: &AST, text: &str, constants: &Scope<'_>) -> Result<[Option<Hook>; 3], (usize, String)> {
+fn hooks(ast: &AST, text: &str) -> Result<[Option<Hook>; 3], (usize, String)> {
     let mut found = [None; 3];
     for function in ast.iter_functions() {
         let line = line_of(text, function.name);
-        // Rhai would put the constant in the parameter's place.
-        if let Some(name) = function.params.iter().find(|name| constants.contains(name)) {
-            return Err((
-                line,
-                format!("the parameter {name} of {} hides the constant {name}: rename one", function.name),
-            ));
-        }
         if !function.name.starts_with("on_") {
             continue;
         }
@@ -131,7 +133,8 @@ fn parse_error(path: &Path, error: &ParseError, outside: &Scope<'_>) -> LoadErro
     if let ParseErrorType::VariableUndefined(name) = error.err_type()
         && outside.contains(name)
     {
-        message.push_str(" (functions see only constants of what stands outside: write `const` instead of `let`)");
+        message
+            .push_str(" (a function sees only the constants of what stands outside: write `const` instead of `let`)");
     }
     let (line, column) = place(error.position());
     LoadError { path: path.to_owned(), line, column, message }

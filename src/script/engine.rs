@@ -1,10 +1,12 @@
 //! The Rhai engine: what scripts may use, and how much of it.
 //!
-//! No modules, no `eval`, no sleeping: a hook runs to its end or to a limit, and touches nothing outside its stanza.
+//! No modules, no `eval`, no sleeping: a hook runs to its end or to a limit, and touches nothing outside its stanza. No
+//! closures either (rhai's feature `no_closure`): a captured variable is shared, and a cycle of shared values is never freed.
 
 use super::{ScriptLimits, log, session, stanza, verdict};
 use rhai::packages::{Package as _, StandardPackage};
-use rhai::{Engine, EvalAltResult};
+use rhai::{Engine, EvalAltResult, OptimizationLevel, Shared};
+use std::sync::LazyLock;
 
 /// What a fallible function of the API returns.
 pub(super) type Fallible<T> = Result<T, Box<EvalAltResult>>;
@@ -18,20 +20,29 @@ pub(super) fn fail<T>(text: impl Into<String>) -> Fallible<T> {
 const EXPRESSION_DEPTH: (usize, usize) = (64, 32);
 /// Variables alive in one function.
 const VARIABLES: usize = 128;
+/// Elements of an array, and of a map, those inside of its elements included: Rhai compares, prints and frees nested values
+/// by recursion, and some 1,300 levels of both together overflow the 2 MiB stack of a worker thread (measured).
+const ELEMENTS: (usize, usize) = (500, 200);
+
+/// Rhai's own functions: large, and the same for every script.
+static STANDARD: LazyLock<Shared<rhai::Module>> = LazyLock::new(|| StandardPackage::new().as_shared_module());
 
 /// An engine with iqtap's API. Raw: without the module loader, and without the string interner, which is behind a lock
-/// that all sessions would share.
+/// that all sessions would share. Without the optimizer: it would put constants in the place of parameters and loop
+/// variables of the same name.
 pub(super) fn engine(limits: ScriptLimits) -> Engine {
     let mut engine = Engine::new_raw();
-    engine.register_global_module(StandardPackage::new().as_shared_module());
+    engine.register_global_module(Shared::clone(&STANDARD));
+    engine.set_optimization_level(OptimizationLevel::None);
     engine.set_max_operations(limits.operations);
     engine.set_max_call_levels(limits.call_depth);
     engine.set_max_string_size(limits.size);
-    engine.set_max_array_size(limits.size);
-    engine.set_max_map_size(limits.size);
+    engine.set_max_array_size(limits.size.min(ELEMENTS.0));
+    engine.set_max_map_size(limits.size.min(ELEMENTS.1));
     engine.set_max_expr_depths(EXPRESSION_DEPTH.0, EXPRESSION_DEPTH.1);
     engine.set_max_variables(VARIABLES);
-    for symbol in ["eval", "import", "export", "sleep"] {
+    // `curry` is not counted by any limit: a function curried with itself doubles each time.
+    for symbol in ["eval", "import", "export", "sleep", "curry"] {
         engine.disable_symbol(symbol);
     }
     // `Fn("sleep")` would still reach the function behind the symbol.

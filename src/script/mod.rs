@@ -16,7 +16,7 @@ use crate::xml::{Element, View};
 use crate::xmpp::{Facts, Kind, StanzaError};
 use compile::{Hook, Script};
 use failure::Failure;
-use rhai::{CallFnOptions, Dynamic, Engine, Scope};
+use rhai::{CallFnOptions, Dynamic, Scope};
 use session::Session;
 use stanza::Stanza;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,7 +29,7 @@ pub struct ScriptLimits {
     pub operations: u64,
     /// Call depth.
     pub call_depth: usize,
-    /// Bytes of a string; elements of an array or map.
+    /// Bytes of a string; elements of an array or map, which however are never more than 500 and 200.
     pub size: usize,
 }
 
@@ -42,8 +42,6 @@ impl Default for ScriptLimits {
 /// Several scripts, compiled, in the order given. Immutable; shared by all sessions.
 #[derive(Debug, Default)]
 pub struct ScriptSet {
-    /// There is one as soon as there is a script.
-    engine: Option<Engine>,
     scripts: Vec<Script>,
     /// The bits of the kinds that some script has a hook for.
     kinds: u8,
@@ -130,8 +128,7 @@ impl ScriptSet {
     }
 
     fn add(&mut self, path: &Path, text: &str, limits: ScriptLimits) -> Result<(), LoadError> {
-        let engine = self.engine.get_or_insert_with(|| engine::engine(limits));
-        let script = compile::compile(engine, path, text)?;
+        let script = compile::compile(path, text, limits)?;
         self.kinds |= script.kinds();
         self.scripts.push(script);
         Ok(())
@@ -149,12 +146,14 @@ impl ScriptSet {
     pub fn run(&self, kind: Kind, stanza: &View<'_>, facts: &Facts<'_>) -> Outcome {
         let mut outcome =
             Outcome { verdict: Verdict::Pass, by: None, element: None, logs: Vec::new(), errors: Vec::new() };
-        let Some(engine) = self.engine.as_ref().filter(|_| self.listens(kind)) else { return outcome };
+        if !self.listens(kind) {
+            return outcome;
+        }
         let work = Stanza::new(kind, stanza, facts.side);
         for script in &self.scripts {
             let Some(hook) = script.hook(kind) else { continue };
             let before = work.save();
-            let ran = call(engine, script, hook, &work, facts).and_then(|returned| {
+            let ran = call(script, hook, &work, facts).and_then(|returned| {
                 verdict::judge(returned, kind, stanza).map_err(|reason| Failure::at_line(hook.line, reason))
             });
             outcome.logs.extend(log::take(&script.name));
@@ -176,7 +175,7 @@ impl ScriptSet {
 }
 
 /// Calls one hook. A panic in Rhai or below is a failure of this script like any other.
-fn call(engine: &Engine, script: &Script, hook: &Hook, stanza: &Stanza, facts: &Facts<'_>) -> Result<Dynamic, Failure> {
+fn call(script: &Script, hook: &Hook, stanza: &Stanza, facts: &Facts<'_>) -> Result<Dynamic, Failure> {
     // The script's body has run when it was compiled; it is not run again.
     let options = CallFnOptions::new().eval_ast(false).rewind_scope(false);
     let ran = catch_unwind(AssertUnwindSafe(|| {
@@ -184,9 +183,9 @@ fn call(engine: &Engine, script: &Script, hook: &Hook, stanza: &Stanza, facts: &
         let stanza = stanza.clone();
         if hook.wants_session {
             let arguments = (stanza, Session::of(facts));
-            engine.call_fn_with_options::<Dynamic>(options, &mut scope, &script.ast, hook.name, arguments)
+            script.engine.call_fn_with_options::<Dynamic>(options, &mut scope, &script.ast, hook.name, arguments)
         } else {
-            engine.call_fn_with_options::<Dynamic>(options, &mut scope, &script.ast, hook.name, (stanza,))
+            script.engine.call_fn_with_options::<Dynamic>(options, &mut scope, &script.ast, hook.name, (stanza,))
         }
     }));
     match ran {

@@ -174,7 +174,8 @@ impl Core {
         let edited = features.map(|mut features| {
             let offer_starttls =
                 self.route.client_tls == ClientTls::Offer && !self.leg_ref(Side::Client).tls && !self.authenticated;
-            let edited = features::edit(&mut features, features::Edit { offer_starttls });
+            let max_bytes = self.limits(Side::Client).stanza_bytes;
+            let edited = features::edit(&mut features, features::Edit { offer_starttls, max_bytes });
             (features, edited)
         });
         if edited.as_ref().is_some_and(|(_, edited)| edited.no_mechanism_left) {

@@ -341,6 +341,10 @@ impl Core {
                 self.note_in(Side::Server, What::Other, view.bytes, Fate::Handled, out);
                 self.server_error(view, out);
             }
+            // COMPAT: Prosody 0.12 sends features to a client that gave no version: none may reach it (RFC 6120 §4.7.5).
+            (ns::STREAM, "features") if !self.server_header.has_features() => {
+                self.note_in(Side::Server, What::Other, view.bytes, Fate::Handled, out);
+            }
             (ns::CLIENT | ns::STREAM | ns::SASL | ns::TLS, _) => self.unexpected(Side::Server, view, out),
             _ => self.forward_other(Side::Server, view, out),
         }

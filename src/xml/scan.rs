@@ -29,7 +29,7 @@ pub(super) use scope::slice;
 
 use super::{Head, Limits, Name, OpenAttr, OpenTag, Root, Span, XML_NS};
 use bytes::{is_space, skip_space, text_end};
-use judge::{Around, Judged, Prefixed, judge};
+use judge::{Around, Prefixed, judge};
 use prolog::Start;
 use refs::Ref;
 use scope::{Bound, Known, Scope};
@@ -169,7 +169,9 @@ pub struct Scanner {
     stack: Vec<Opened>,
     scratch: Vec<Prefixed>,
     root_name: Vec<u8>,
-    /// What the name of the first-level element is bound to.
+    /// What the name of the last start tag is bound to...
+    bound: Bound,
+    /// ...and that of the first-level element.
     own: Bound,
     head: Head,
     open: OpenTag,
@@ -199,6 +201,7 @@ impl Scanner {
             stack: Vec::new(),
             scratch: Vec::new(),
             root_name: Vec::new(),
+            bound: Bound::default(),
             own: Bound::default(),
             head: Head::default(),
             open: OpenTag::default(),
@@ -521,11 +524,11 @@ impl Scanner {
     fn start_tag(&mut self, buf: &[u8], empty: bool) -> Result<Option<ItemKind>, Bad> {
         let mark = self.scope.mark();
         let around = Around { buf, root: &self.open.root };
-        let judged = judge(&self.tag, &mut self.scope, around, &self.limits, &mut self.scratch)?;
+        let leans = judge(&self.tag, &mut self.scope, around, &self.limits, &mut self.scratch, &mut self.bound)?;
         if self.place == Place::Prolog {
-            return self.root_tag(buf, empty, judged);
+            return self.root_tag(buf, empty);
         }
-        self.place_element(buf, judged)?;
+        self.place_element(buf, leans)?;
         if !empty {
             self.stack.push(Opened { name: self.tag.name.raw(), mark });
             return Ok(None);
@@ -538,14 +541,13 @@ impl Scanner {
         Ok(Some(ItemKind::Element))
     }
     /// May the element stand here? What does its head say?
-    fn place_element(&mut self, buf: &[u8], judged: Judged) -> Result<(), Bad> {
+    fn place_element(&mut self, buf: &[u8], leans: bool) -> Result<(), Bad> {
         let bad = |fault, why, at| Err(Bad { fault, why, at });
         let at = self.tag.start;
         let local = self.tag.name.local();
-        let name = Name { ns: judged.bound.ns, local };
         let depth = self.stack.len() + 1;
         if depth == 1 {
-            match judged.bound.known {
+            match self.bound.known {
                 Known::None => return bad(Fault::Namespace, "a first-level element in no namespace", at),
                 Known::Server => return bad(Fault::Namespace, "a first-level element in jabber:server", at),
                 Known::Stream if same(slice(buf, local), b"stream") => {
@@ -553,12 +555,12 @@ impl Scanner {
                 }
                 _ => {}
             }
-            self.own = judged.bound;
-            self.head = Head { name, ..Head::default() };
+            self.own = self.bound;
+            self.head = Head { name: Name { ns: self.bound.ns, local }, ..Head::default() };
             for attr in &self.tag.attrs {
                 note(&mut self.head, buf, attr);
             }
-        } else if judged.bound.known == Known::Stream {
+        } else if self.bound.known == Known::Stream {
             return bad(Fault::Nested, "an element of the streams namespace inside a stanza", at);
         }
         if depth > self.limits.depth as usize {
@@ -569,12 +571,13 @@ impl Scanner {
         if head.elements > self.limits.elements {
             return bad(Fault::Limit, "too many elements", at);
         }
-        head.leans |= judged.leans;
+        head.leans |= leans;
         head.untidy |= self.tag.untidy;
         if depth == 2 {
+            let name = Name { ns: self.bound.ns, local };
             head.children += 1;
             head.first_child.get_or_insert(name);
-            if same(slice(buf, local), b"error") && self.scope.equal(buf, &self.open.root, judged.bound, self.own) {
+            if same(slice(buf, local), b"error") && self.scope.equal(buf, &self.open.root, self.bound, self.own) {
                 head.errors += 1;
             } else {
                 head.payload.get_or_insert(name);
@@ -583,7 +586,7 @@ impl Scanner {
         Ok(())
     }
     /// The root's start tag is whole.
-    fn root_tag(&mut self, buf: &[u8], empty: bool, judged: Judged) -> Result<Option<ItemKind>, Bad> {
+    fn root_tag(&mut self, buf: &[u8], empty: bool) -> Result<Option<ItemKind>, Bad> {
         if empty {
             return Err(Bad { fault: Fault::Format, why: "a stream that ends with its header", at: self.tag.start });
         }
@@ -602,7 +605,7 @@ impl Scanner {
             let value = value_text(slice(buf, attr.value.span)).into_owned();
             attrs.push(OpenAttr { ns, name: owned(slice(buf, attr.name.local())), value });
         }
-        let ns = owned(self.scope.name(buf, &none, judged.bound));
+        let ns = owned(self.scope.name(buf, &none, self.bound));
         let root = self.scope.to_root(buf);
         self.root_name.clear();
         self.root_name.extend_from_slice(slice(buf, self.tag.name.raw()));

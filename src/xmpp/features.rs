@@ -11,6 +11,8 @@ use crate::xml::{Element, Node};
 pub struct Edit {
     /// Offer our own STARTTLS on the client's leg.
     pub offer_starttls: bool,
+    /// The largest stanza we take, in bytes: what the server says of its own (XEP-0478) is lowered to it. 0: left alone.
+    pub max_bytes: usize,
 }
 
 /// What the edit took away, for the notes.
@@ -30,10 +32,23 @@ pub struct Edited {
 pub fn edit(features: &mut Element, edit: Edit) -> Edited {
     let mut edited = Edited::default();
     prune(features, &mut edited);
+    lower_limits(features, edit.max_bytes);
     if edit.offer_starttls {
         features.nodes.insert(0, Node::Element(Element::new(ns::TLS, "starttls")));
     }
     edited
+}
+
+/// Lowers `<limits><max-bytes/></limits>` (XEP-0478 §3.1) to what both of us take.
+fn lower_limits(features: &mut Element, max_bytes: usize) {
+    let limits = features.children_mut().find(|child| child.is(ns::STREAM_LIMITS, "limits"));
+    let max = limits.and_then(|limits| limits.children_mut().find(|child| child.is(ns::STREAM_LIMITS, "max-bytes")));
+    if let Some(max) = max
+        && max_bytes > 0
+        && max.text().trim().parse().is_ok_and(|theirs: usize| theirs > max_bytes)
+    {
+        max.nodes = vec![Node::Text(max_bytes.to_string())];
+    }
 }
 
 /// Removes what must go among the children of `parent`, then looks inside what stays: stream management also hides in

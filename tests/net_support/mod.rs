@@ -1,6 +1,7 @@
 //! A proxy started in process, a scripted server behind it, a scripted client before it. Every wait is for bytes or
 //! for an end; the time limit only turns a hang into a failure.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of this module")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use iqtap::config::Upstream;
 use iqtap::net::{Server, Setup, Summary};
@@ -197,8 +198,9 @@ pub struct TestCa {
 }
 
 impl TestCa {
-    pub fn new() -> Self {
+    pub fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();

@@ -20,23 +20,16 @@ pub(super) struct Around<'a> {
     pub(super) root: &'a Root,
 }
 
-/// What the judgement gives.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Judged {
-    /// What the element's name is bound to.
-    pub(super) bound: Bound,
-    /// Whether any name of the tag leans on the root.
-    pub(super) leans: bool,
-}
-
-/// Judges a tag; its declarations are in force afterwards. `order` is scratch space.
+/// Judges a tag; its declarations are in force afterwards. Gives what its name is bound to (in `bound`, for it is too large
+/// to be handed around quickly) and whether any of its names leans on the root. `order` is scratch space.
 pub(super) fn judge(
     tag: &Tag,
     scope: &mut Scope,
     around: Around<'_>,
     limits: &Limits,
     order: &mut Vec<Prefixed>,
-) -> Result<Judged, Bad> {
+    bound: &mut Bound,
+) -> Result<bool, Bad> {
     if tag.attrs.len() > 1 && repeated(tag, around.buf, order) {
         return Err(bad(tag, Fault::NotWellFormed, "an attribute twice"));
     }
@@ -45,7 +38,7 @@ pub(super) fn judge(
             scope.declare(around.buf, &attr.name, attr.value, limits.name_bytes)?;
         }
     }
-    let bound = if tag.name.colon == 0 {
+    *bound = if tag.name.colon == 0 {
         scope.unprefixed()
     } else {
         match scope.lookup(around.buf, around.root, slice(around.buf, tag.name.prefix())) {
@@ -61,7 +54,7 @@ pub(super) fn judge(
     if tag.prefixed > 0 {
         leans |= prefixes(tag, scope, around, order)?;
     }
-    Ok(Judged { bound, leans })
+    Ok(leans)
 }
 
 fn bad(tag: &Tag, fault: Fault, why: &'static str) -> Bad {
@@ -73,8 +66,8 @@ fn repeated(tag: &Tag, buf: &[u8], order: &mut Vec<Prefixed>) -> bool {
     let text = |a: &Written| slice(buf, a.name.raw());
     if tag.attrs.len() <= FEW {
         return tag.attrs.iter().enumerate().any(|(i, a)| {
-            let (a, before) = (text(a), tag.attrs.get(..i).unwrap_or_default());
-            before.iter().any(|b| same(a, text(b)))
+            let before = tag.attrs.get(..i).unwrap_or_default();
+            before.iter().any(|b| a.key == b.key && same(text(a), text(b)))
         });
     }
     order.clear();

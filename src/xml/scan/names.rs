@@ -19,6 +19,7 @@ impl QName {
         Self { start: off(pos), end: 0, colon: 0 }
     }
     /// Moves over name characters; a second colon ends the name, for there can be no such QName.
+    #[inline]
     pub(super) fn advance(&mut self, buf: &[u8], from: usize) -> usize {
         let mut pos = from;
         while let Some(&b) = buf.get(pos) {
@@ -28,8 +29,7 @@ impl QName {
                 self.colon = off(pos);
                 pos += 1;
             } else if b >= 0x80
-                && let Some((c, len)) = wide(buf, pos)
-                && (within(c, &BEGIN) || within(c, &INSIDE))
+                && let Some(len) = goes_on(buf, pos)
             {
                 pos += len;
             } else {
@@ -39,6 +39,7 @@ impl QName {
         pos
     }
     /// Closes the name at `end`: is it `NCName` or `NCName:NCName`?
+    #[inline]
     pub(super) fn finish(&mut self, buf: &[u8], end: usize) -> Result<(), &'static str> {
         self.end = off(end);
         if self.start == self.end {
@@ -64,6 +65,7 @@ impl QName {
 }
 
 /// Whether a name may begin with the character at `pos`.
+#[inline]
 fn begins(buf: &[u8], pos: u32) -> bool {
     match buf.get(pos as usize) {
         Some(&b) if b < 0x80 => class(b) & START != 0,
@@ -81,6 +83,13 @@ fn wide(buf: &[u8], pos: usize) -> Option<(u16, usize)> {
         }
         _ => None,
     }
+}
+
+/// The length of the character at `pos`, if a name may go on with it.
+#[cold]
+fn goes_on(buf: &[u8], pos: usize) -> Option<usize> {
+    let (c, len) = wide(buf, pos)?;
+    (within(c, &BEGIN) || within(c, &INSIDE)).then_some(len)
 }
 
 fn within(c: u16, ranges: &[(u16, u16)]) -> bool {

@@ -14,7 +14,7 @@ const SERVER_NS: &str = "jabber:server";
 
 /// So many declarations may be in force at once. A prefix is looked up by walking them, so this bounds the cost of a
 /// stanza; real stanzas have a handful.
-const IN_FORCE: usize = 256;
+const IN_FORCE: usize = 128;
 
 /// The namespaces the scanner itself must tell apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

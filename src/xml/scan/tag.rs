@@ -16,6 +16,7 @@ pub(super) struct Written {
     pub(super) value: Value,
     /// Whether it is `xmlns` or `xmlns:…`.
     pub(super) declares: bool,
+    pub(super) key: u32,
 }
 
 /// What is expected next.
@@ -47,6 +48,7 @@ pub(super) struct Tag {
     /// Where its `<` stands.
     pub(super) start: usize,
     pub(super) name: QName,
+    /// Its attributes; the last one may be unfinished. (It grows in its place: a copy of what was just written is slow.)
     pub(super) attrs: Vec<Written>,
     /// How many of them are declarations.
     pub(super) declarations: usize,
@@ -54,7 +56,6 @@ pub(super) struct Tag {
     pub(super) prefixed: usize,
     /// Whether TAB, CR or LF stands in a value.
     pub(super) untidy: bool,
-    current: Written,
     quote: u8,
 }
 
@@ -122,20 +123,21 @@ impl Tag {
                         return Err(Bad { fault: Fault::Limit, why: "too many attributes", at: pos });
                     }
                     Some(_) => {
-                        self.current = Written { name: QName::at(pos), ..Written::default() };
+                        self.attrs.push(Written { name: QName::at(pos), ..Written::default() });
                         next = Next::AttrName;
                     }
                 }
             }
             if next == Next::AttrName {
-                pos = self.current.name.advance(buf, pos);
-                if pos - self.current.name.start as usize > limits.name_bytes {
-                    return Err(too_long(self.current.name));
+                let Some(current) = self.attrs.last_mut() else { break None };
+                pos = current.name.advance(buf, pos);
+                if pos - current.name.start as usize > limits.name_bytes {
+                    return Err(too_long(current.name));
                 }
                 if pos >= buf.len() {
                     break None;
                 }
-                self.close_name(buf, pos)?;
+                close_name(current, buf, pos)?;
                 if buf.get(pos).is_some_and(|&b| b >= 0x80 || b == b':') {
                     return Err(ill("a character no name may hold", pos));
                 }
@@ -158,7 +160,8 @@ impl Tag {
                     Some(_) => return Err(ill("an attribute value without quotes", pos)),
                 }
                 pos += 1;
-                self.current.value.span = Span { start: off(pos), end: 0 };
+                let Some(current) = self.attrs.last_mut() else { break None };
+                current.value.span.start = off(pos);
                 next = Next::Value;
             }
             if next == Next::Slash {
@@ -178,36 +181,44 @@ impl Tag {
         let mut pos = from;
         loop {
             pos = value_end(buf, pos, self.quote, &mut self.untidy);
-            match buf.get(pos) {
-                Some(b'<') => return Err(ill("a < in an attribute value", pos)),
-                Some(b'&') => self.current.value.escaped = true,
+            match (buf.get(pos), self.attrs.last_mut()) {
+                (Some(b'<'), _) => return Err(ill("a < in an attribute value", pos)),
+                (Some(b'&'), Some(current)) => current.value.escaped = true,
                 _ => return Ok(pos),
             }
             pos += 1;
         }
     }
     fn close_value(&mut self, buf: &[u8], end: usize) -> Result<(), Bad> {
-        let value = &mut self.current.value;
-        value.span.end = off(end);
-        if value.escaped {
-            refs::check(slice(buf, value.span)).map_err(|(fault, why, at)| Bad {
+        let Some(current) = self.attrs.last_mut() else { return Ok(()) };
+        current.value.span.end = off(end);
+        if current.value.escaped {
+            let start = current.value.span.start;
+            refs::check(slice(buf, Span { start, end: off(end) })).map_err(|(fault, why, at)| Bad {
                 fault,
                 why,
-                at: at + value.span.start as usize,
+                at: at + start as usize,
             })?;
         }
-        self.declarations += usize::from(self.current.declares);
-        self.prefixed += usize::from(!self.current.declares && self.current.name.colon != 0);
-        self.attrs.push(self.current);
+        self.declarations += usize::from(current.declares);
+        self.prefixed += usize::from(!current.declares && current.name.colon != 0);
         Ok(())
     }
-    fn close_name(&mut self, buf: &[u8], end: usize) -> Result<(), Bad> {
-        let name = &mut self.current.name;
-        name.finish(buf, end).map_err(|why| ill(why, name.start as usize))?;
-        let text = slice(buf, name.raw());
-        self.current.declares = text.first() == Some(&b'x') && (text == b"xmlns" || text.starts_with(b"xmlns:"));
-        Ok(())
-    }
+}
+
+fn close_name(attr: &mut Written, buf: &[u8], end: usize) -> Result<(), Bad> {
+    let name = &mut attr.name;
+    name.finish(buf, end).map_err(|why| ill(why, name.start as usize))?;
+    let text = buf.get(name.start as usize..end).unwrap_or_default();
+    attr.declares = text.first() == Some(&b'x') && (text == b"xmlns" || text.starts_with(b"xmlns:"));
+    attr.key = key(text);
+    Ok(())
+}
+
+/// Names with different keys differ. (Most names of one tag differ in length or in their first or last byte.)
+fn key(name: &[u8]) -> u32 {
+    let byte = |b: Option<&u8>| u32::from(b.copied().unwrap_or_default());
+    (off(name.len()) << 16) ^ (byte(name.first()) << 8) ^ byte(name.last())
 }
 
 fn too_long(name: QName) -> Bad {

@@ -33,26 +33,43 @@ pub(super) fn check(chunk: &[u8]) -> Checked {
 
 /// The first control character or non-character XML 1.0 §2.2 forbids. (Surrogates are no UTF-8.)
 fn illegal(bytes: &[u8], cr: &mut bool) -> Option<usize> {
+    let (blocks, rest) = bytes.as_chunks::<64>();
     let mut start = 0;
-    for block in bytes.chunks(32) {
-        let (mut control, mut returns, mut ef) = (false, false, false);
-        // No early exit in here: the compiler makes vector code of it.
-        for &b in block {
-            control |= (b < 0x20) & (b != b'\t') & (b != b'\n') & (b != b'\r');
-            returns |= b == b'\r';
-            ef |= b == 0xEF;
-        }
-        *cr |= returns;
-        if control || ef {
-            let found = control.then(|| block.iter().position(|&b| b < 0x20 && !matches!(b, 9 | 10 | 13))).flatten();
-            let lost = ef.then(|| non_character(bytes, start, block)).flatten();
-            if let Some(at) = [found, lost].into_iter().flatten().min() {
-                return Some(start + at);
-            }
+    for block in blocks {
+        let odd = classify(block);
+        *cr |= odd & CR != 0;
+        if odd & (CONTROL | LEAD) != 0
+            && let Some(at) = first(bytes, start, block)
+        {
+            return Some(at);
         }
         start += block.len();
     }
-    None
+    let odd = classify(rest);
+    *cr |= odd & CR != 0;
+    if odd & (CONTROL | LEAD) == 0 { None } else { first(bytes, start, rest) }
+}
+
+const CONTROL: u8 = 1;
+const CR: u8 = 2;
+const LEAD: u8 = 4;
+
+/// What is among the bytes. No early exit in here: the compiler makes vector code of it.
+#[inline(always)]
+fn classify(block: &[u8]) -> u8 {
+    let mut odd = 0;
+    for &b in block {
+        let control = (b < 0x20) & (b != b'\t') & (b != b'\n') & (b != b'\r');
+        odd |= u8::from(control) | u8::from(b == b'\r') << 1 | u8::from(b == 0xEF) << 2;
+    }
+    odd
+}
+
+#[cold]
+fn first(bytes: &[u8], start: usize, block: &[u8]) -> Option<usize> {
+    let control = block.iter().position(|&b| b < 0x20 && !matches!(b, b'\t' | b'\n' | b'\r'));
+    let found = [control, non_character(bytes, start, block)].into_iter().flatten().min()?;
+    Some(start + found)
 }
 
 /// U+FFFE or U+FFFF beginning in this block (it may reach into the next).

@@ -1,0 +1,219 @@
+//! The real binary: help, exit codes, errors on one line, a life from the greeting to SIGTERM.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
+
+mod net_support;
+
+use net_support::{Peer, soon};
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Output, Stdio};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+
+fn iqtap(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_iqtap"));
+    command.args(arguments).env_remove("RUST_LOG").env_remove("IQTAP_DATA_DIR").env("NO_COLOR", "1");
+    command
+}
+
+fn output(arguments: &[&str]) -> Output {
+    iqtap(arguments).output().unwrap()
+}
+
+/// The command fails as usage, with one line that has these words.
+#[track_caller]
+fn refused(arguments: &[&str], words: &[&str]) {
+    let output = output(arguments);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+    for word in words {
+        assert!(said.contains(word), "{arguments:?} does not say {word:?}: {said}");
+    }
+    if said.starts_with("iqtap: ") {
+        assert_eq!(said.trim_end().lines().count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    for command in ["run", "demo", "ca", "rules", "check-config", "completions"] {
+        let output = output(&[command, "--help"]);
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success());
+        assert!(said.contains("Example") && said.contains(&format!("iqtap {command}")), "{said}");
+    }
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_a_cure() {
+    refused(&["run"], &["--upstream HOST:PORT"]);
+    refused(&["run", "--upstream", "nonsense"], &["HOST:PORT"]);
+    refused(&["run", "--upstream", "localhost:5222", "--listen", "0.0.0.0:0"], &["--allow-public"]);
+    refused(&["run", "--upstream", "x:1", "--server-ca", "a", "--insecure-server"], &["cannot be used with"]);
+    refused(&["run", "--upstream", "x:1", "--cert", "a"], &["--key"]);
+    refused(&["run", "--config", "no/such.toml"], &["no/such.toml"]);
+    refused(&["run", "--upstream", "x:1", "--script", "no/such.rhai"], &["no/such.rhai"]);
+    refused(&["run", "--upstream", "x:1", "--client-tls", "off", "--record", "no/such/dir/x"], &["--record"]);
+    refused(&["rules", "8"], &["from 1 to 7"]);
+    refused(&["nonsense"], &["unrecognized subcommand"]);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("not-a-directory");
+    std::fs::write(&file, "").unwrap();
+    refused(&["ca", "--data-dir", file.to_str().unwrap()], &["--data-dir"]);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap().to_string();
+    let arguments = ["run", "--client-tls", "off", "--server-tls", "off", "--upstream", "x:1", "--listen", &listen];
+    refused(&arguments, &[&listen, "--listen"]);
+}
+
+#[test]
+fn a_configuration_is_explained_or_refused_with_its_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("iqtap.toml");
+    let path = file.to_str().unwrap();
+    std::fs::write(&file, "upstream = 'xmpp.example.org:5222'\nrules = 'enforce'\nclient_tls = 'offer'\n").unwrap();
+    let said = String::from_utf8(output(&["check-config", path]).stdout).unwrap();
+    for words in ["upstream        xmpp.example.org:5222", "rules           enforce", "client TLS      offer"] {
+        assert!(said.contains(words), "{said}");
+    }
+    std::fs::write(&file, "\nrulez = 'enforce'\n").unwrap();
+    refused(&["check-config", path], &["iqtap.toml:2: ", "did you mean `rules`"]);
+    refused(&["run", "--config", path], &["iqtap.toml:2: "]);
+}
+
+#[test]
+fn rules_ca_and_completions_say_something() {
+    let text = |arguments: &[&str]| {
+        let output = output(arguments);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(text(&["rules"]).lines().filter(|line| line.starts_with("  ")).count() >= 7);
+    assert!(text(&["rules", "5"]).contains("Broken by:"));
+    assert!(text(&["completions", "bash"]).contains("--upstream"));
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let shown = text(&["ca", "--data-dir", path]);
+    assert!(["slixmpp", "profanity", "Gajim", "Dino", "Conversations"].iter().all(|who| shown.contains(who)));
+    assert_eq!(text(&["ca", "--data-dir", path]), shown, "the same one again");
+    assert!(std::path::Path::new(text(&["ca", "--path", "--data-dir", path]).trim_end()).is_file());
+}
+
+/// A running `iqtap run`, killed if the test fails.
+struct Running(Child);
+
+impl Running {
+    /// Starts one in the clear and reads its greeting; gives where it listens and the greeting.
+    fn start(upstream: SocketAddr, more: &[&str]) -> (Self, SocketAddr, String) {
+        let upstream = upstream.to_string();
+        let arguments = ["run", "--listen", "127.0.0.1:0", "--upstream", &upstream];
+        let off = ["--client-tls", "off", "--server-tls", "off"];
+        let arguments: Vec<&str> = [&arguments[..], &off, more].concat();
+        let mut child = iqtap(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut greeting = String::new();
+        while !greeting.contains("Ctrl-C") {
+            assert_ne!(stderr.read_line(&mut greeting).unwrap(), 0, "it ended: {greeting}");
+        }
+        child.stderr = Some(stderr.into_inner());
+        let address = greeting.lines().next().unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+        (Self(child), address, greeting)
+    }
+
+    #[cfg(unix)]
+    fn signal(&self, signal: &str) {
+        let process = self.0.id().to_string();
+        assert!(Command::new("kill").args([signal, process.as_str()]).status().unwrap().success());
+    }
+
+    /// Waits for its end; gives the exit code and what it printed.
+    fn ended(mut self) -> (Option<i32>, String) {
+        let mut printed = String::new();
+        self.0.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
+        (self.0.wait().unwrap().code(), printed)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_says_goodbye_finishes_the_capture_and_exits_0() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let capture = directory.path().join("s.pcapng");
+    let more = ["--rules", "enforce", "--record", capture.to_str().unwrap()];
+    let (running, address, greeting) = Running::start(upstream.local_addr().unwrap(), &more);
+    for words in ["upstream", "clients: off", "enforce", "s.pcapng", "port"] {
+        assert!(greeting.contains(words), "{greeting}");
+    }
+    let mut client = Peer::new(TcpStream::connect(address).await.unwrap());
+    let login = async {
+        let mut server = Peer::new(soon(upstream.accept()).await.unwrap().0);
+        server.serve_login().await;
+        server
+    };
+    let ((), mut server) = tokio::join!(client.log_in(), login);
+    client.send("<iq type='get' id='bad'/>").await;
+    client.expect("<bad-request").await;
+    running.signal("-TERM");
+    assert!(client.end().await.contains("<system-shutdown"));
+    assert!(server.end().await.ends_with("</stream:stream>"));
+    let (code, printed) = running.ended();
+    assert_eq!(code, Some(0), "{printed}");
+    assert!(printed.contains("bad"), "the bounced iq is shown: {printed}");
+    let recorded = std::fs::read(&capture).unwrap();
+    assert_eq!(recorded.get(..4), Some(&[0x0a, 0x0d, 0x0d, 0x0a][..]), "a pcapng file");
+    assert!(String::from_utf8_lossy(&recorded).contains("system-shutdown"), "complete to the last word");
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn json_is_an_object_per_line() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (running, address, _) = Running::start(upstream.local_addr().unwrap(), &["--json"]);
+    let mut client = Peer::new(TcpStream::connect(address).await.unwrap());
+    client.send("nonsense").await;
+    client.end().await;
+    running.signal("-INT");
+    let (code, printed) = running.ended();
+    assert_eq!(code, Some(0));
+    assert!(!printed.is_empty());
+    for line in printed.lines() {
+        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok_and(|value| value.is_object()), "{line}");
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_ends_at_once() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (running, address, _) = Running::start(upstream.local_addr().unwrap(), &[]);
+    let mut client = Peer::new(TcpStream::connect(address).await.unwrap());
+    let login = async {
+        let mut server = Peer::new(soon(upstream.accept()).await.unwrap().0);
+        server.serve_login().await;
+        server
+    };
+    let ((), mut server) = tokio::join!(client.log_in(), login);
+    // The client takes nothing, so a goodbye to it needs a while.
+    let text = format!("<message><body>{}</body></message>", "x".repeat(200_000));
+    let (mut sent, mut turns) = (0, 0);
+    while turns < 10_000 {
+        tokio::select! {
+            biased;
+            count = server.stream.write(&text.as_bytes()[sent % text.len()..]) => { sent += count.unwrap(); turns = 0; }
+            () = tokio::task::yield_now() => turns += 1,
+        }
+    }
+    running.signal("-TERM");
+    server.expect("</stream:stream>").await;
+    running.signal("-TERM");
+    assert_eq!(running.ended().0, Some(3));
+}

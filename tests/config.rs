@@ -1,0 +1,167 @@
+//! The configuration: what the keys mean, and for every mistake the line and a cure.
+
+use iqtap::config::{Config, Upstream, compile};
+use iqtap::policy::{ClientTls, Forward, OnScriptError, ServerTls};
+use iqtap::rules::{Mode, Modes, Rule};
+use iqtap::xmpp::Side;
+use std::path::Path;
+
+fn read(text: &str) -> Result<Config, String> {
+    Config::from_text(text, Path::new("etc/iqtap.toml")).map_err(|error| error.to_string())
+}
+
+#[test]
+fn an_empty_file_is_all_defaults() {
+    let config = read("").unwrap();
+    assert_eq!(config, Config { path: "etc/iqtap.toml".into(), ..Config::default() });
+    assert_eq!(config.check(), Ok(()));
+    assert!(config.listen.ip().is_loopback());
+}
+
+#[test]
+fn every_key_is_understood() {
+    let config = read(
+        r#"
+        listen = "[::1]:5300"
+        upstream = "xmpp.example.org:5222"
+        client_tls = "offer"
+        server_tls = "direct"
+        server_ca = "ca.crt"
+        insecure_server = false
+        allow_public = true
+        cert = "/etc/c.crt"
+        key = "c.key"
+        data_dir = "data"
+        record = "s.pcapng"
+        quiet = true
+        json = true
+        script = ["a.rhai", "/b.rhai"]
+        legacy_codes = true
+        forward = "normal"
+        on_script_error = "reject"
+        login_seconds = 60
+        close_seconds = 2
+        script_limits = { operations = 1000, call_depth = 8, size = 4096 }
+        [limits.before_login]
+        stanza_bytes = 20000
+        [limits.after_login]
+        stanza_bytes = 10000
+        elements = 100
+        depth = 512
+        attributes = 10
+        name_bytes = 100
+        [rules]
+        default = "enforce"
+        id = "off"
+        rule5 = { c2s = "report" }
+        error-child = { c2s = "off", s2c = "report" }
+        "#,
+    )
+    .unwrap();
+    assert_eq!(config.listen, "[::1]:5300".parse().unwrap());
+    assert_eq!(config.upstream, Some(Upstream { host: "xmpp.example.org".to_owned(), port: 5222 }));
+    assert_eq!((config.route.client_tls, config.route.server_tls), (ClientTls::Offer, ServerTls::Direct));
+    assert_eq!(config.server_ca.as_deref(), Some(Path::new("etc/ca.crt")), "relative to the file");
+    assert_eq!(config.cert.as_deref(), Some(Path::new("/etc/c.crt")));
+    assert_eq!(config.scripts, [Path::new("etc/a.rhai"), Path::new("/b.rhai")]);
+    assert_eq!((config.forward, config.on_script_error), (Forward::Normal, OnScriptError::Reject));
+    assert_eq!((config.route.login_seconds, config.route.close_seconds), (60, 2));
+    assert_eq!(config.script_limits.operations, 1000);
+    assert_eq!(config.route.limits_before.stanza_bytes, 20_000);
+    assert_eq!(config.route.limits_after.depth, 512);
+    assert!(config.quiet && config.json && config.legacy_codes && config.allow_public);
+    let mode = |side, rule| config.rules.get(side, rule);
+    assert_eq!(mode(Side::Client, Rule::Id), Mode::Off);
+    assert_eq!(mode(Side::Client, Rule::Type), Mode::Enforce);
+    assert_eq!(mode(Side::Client, Rule::RequestChild), Mode::Report);
+    assert_eq!(mode(Side::Server, Rule::RequestChild), Mode::Enforce, "the default holds for the other direction");
+    assert_eq!(mode(Side::Client, Rule::ErrorChild), Mode::Off);
+    assert_eq!(mode(Side::Server, Rule::ErrorChild), Mode::Report);
+}
+
+#[test]
+fn short_forms() {
+    assert_eq!(read("rules = 'enforce'").unwrap().rules, Modes::all(Mode::Enforce));
+    assert_eq!(read("script = 'a.rhai'").unwrap().scripts, [Path::new("etc/a.rhai")]);
+    assert_eq!(read("listen = 'localhost:5300'").unwrap().listen, "127.0.0.1:5300".parse().unwrap());
+    let upstream = read("upstream = '[::1]:5222'").unwrap().upstream.unwrap();
+    assert_eq!((upstream.host.as_str(), upstream.to_string().as_str()), ("::1", "[::1]:5222"));
+}
+
+/// Each mistake: the text, the line it is told of, and words that must be in the message.
+const MISTAKES: &[(&str, usize, &[&str])] = &[
+    ("\nlisten", 2, &["`=`"]),
+    ("quiet = true\nquiet = true", 2, &["duplicate key"]),
+    ("\n\nliste = 'x'", 3, &["unknown key `liste`", "did you mean `listen`"]),
+    ("client-tls = 'off'", 1, &["did you mean `client_tls`"]),
+    ("\nbanana = 1", 2, &["unknown key `banana`", "known here: listen, upstream"]),
+    ("listen = '5222'", 1, &["`5222` is not ADDRESS:PORT", "127.0.0.1:5222"]),
+    ("\nlisten = 5222", 2, &["string"]),
+    ("upstream = 'xmpp.example.org'", 1, &["HOST:PORT"]),
+    ("upstream = 'https://x:443'", 1, &["HOST:PORT"]),
+    ("upstream = 'x:0'", 1, &["port 0"]),
+    ("upstream = 'x:99999'", 1, &["HOST:PORT"]),
+    ("client_tls = 'maybe'", 1, &["`maybe`", "`require`"]),
+    ("\nserver_tls = 'require'", 2, &["`require`", "`starttls`"]),
+    ("forward = 'fast'", 1, &["`exact`"]),
+    ("on_script_error = 'panic'", 1, &["`reject`"]),
+    ("rules = 'strict'", 1, &["`strict`", "`enforce`"]),
+    ("rules = 3", 1, &["`off`, `report`, `enforce` or a table"]),
+    ("[rules]\n\nid = 'of'", 3, &["`of`", "`off`"]),
+    ("[rules]\nrule3 = 'off'", 2, &["unknown key `rule3`"]),
+    ("[rules]\nid = { c2c = 'off' }", 2, &["unknown key `c2c`", "did you mean `c2s`"]),
+    ("script = 3", 1, &["a path or an array of paths"]),
+    ("script = ['a', 3]", 1, &["string"]),
+    ("login_seconds = 0", 1, &["login_seconds must be from 1"]),
+    ("\nlogin_seconds = -1", 2, &["-1"]),
+    ("close_seconds = 'long'", 1, &["string"]),
+    ("[limits]\nafter = {}", 2, &["unknown key `after`"]),
+    ("[limits.after_login]\nstanza_bytes = 9999", 2, &["from 10000", "RFC 6120 §13.12"]),
+    ("[limits.before_login]\n\nstanza_bytes = 10", 3, &["from 1000"]),
+    ("[limits.after_login]\ndepth = 513", 2, &["depth must be from 4 to 512"]),
+    ("[script_limits]\noperations = 1", 2, &["operations must be"]),
+    ("\ncert = 'c.crt'", 2, &["`key = FILE`"]),
+    ("key = 'c.key'", 1, &["`cert = FILE`"]),
+    ("server_ca = 'x'\ninsecure_server = true", 2, &["leave one out"]),
+];
+
+#[test]
+fn every_mistake_has_its_line_and_a_cure() {
+    for (text, line, words) in MISTAKES {
+        let error = Config::from_text(text, Path::new("f.toml")).expect_err(text);
+        let said = error.to_string();
+        assert_eq!(error.line, *line, "{text:?}: {said}");
+        assert!(said.starts_with(&format!("f.toml:{line}: ")) && !said.contains('\n'), "{text:?}: {said:?}");
+        for word in *words {
+            assert!(said.contains(word), "{text:?}: {said:?} does not say {word:?}");
+        }
+    }
+}
+
+#[test]
+fn what_does_not_go_together_is_said_in_the_words_of_the_command_line() {
+    let public = Config { listen: "0.0.0.0:5222".parse().unwrap(), ..Config::default() };
+    assert!(public.check().unwrap_err().contains("--allow-public"));
+    assert_eq!(Config { allow_public: true, ..public }.check(), Ok(()));
+    let lonely = Config { cert: Some("c".into()), ..Config::default() };
+    assert!(lonely.check().unwrap_err().contains("--key"));
+}
+
+#[test]
+fn a_script_that_cannot_be_loaded_is_named_with_its_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("iqtap.toml");
+    std::fs::write(directory.path().join("bad.rhai"), "fn on_iq(iq) {\n  let x = ;\n}\n").unwrap();
+    let error = compile("script = 'bad.rhai'", &file).unwrap_err();
+    assert_eq!((error.path.file_name().unwrap().to_str(), error.line), (Some("bad.rhai"), 2), "{error}");
+    let error = compile("script = 'missing.rhai'", &file).unwrap_err();
+    assert!(error.to_string().contains("missing.rhai"), "{error}");
+    let (route, policy) = compile("rules = 'off'\nclose_seconds = 9", &file).unwrap();
+    assert_eq!((route.close_seconds, policy.rules, policy.number), (9, Modes::all(Mode::Off), 1));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let error = Config::from_file(Path::new("no/such.toml")).unwrap_err();
+    assert!(error.to_string().starts_with("no/such.toml: cannot be read"), "{error}");
+}

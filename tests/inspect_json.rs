@@ -1,0 +1,174 @@
+//! JSON events: each line is one object, with the documented fields and no others.
+#![expect(clippy::unwrap_used, reason = "a test that cannot write to memory has failed")]
+
+mod inspect_support;
+
+use inspect_support::{Screen, finding, stanza};
+use iqtap::inspect::PrinterOptions;
+use iqtap::rules::{Finding, Rule, Severity};
+use iqtap::script::LogLine;
+use iqtap::session::{Dir, Fate, IqCount, Note, Origin, Seen, StanzaInfo, Tally, TlsInfo, What};
+use iqtap::xmpp::{Kind, Side, StreamCondition};
+use serde_json::{Value, json};
+
+/// The events of some notes of session 1, without the one of its beginning.
+fn events(notes: &[Note]) -> Vec<Value> {
+    let mut screen = Screen::new(PrinterOptions { json: true, ..PrinterOptions::default() });
+    for note in notes {
+        screen.note(1, note);
+    }
+    let text = screen.finish(&Tally::default());
+    let mut all: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(
+        all.remove(0),
+        json!({"event": "session", "time": "2023-11-14T22:13:20.001000Z", "session": 1, "peer": "203.0.113.9:40000"})
+    );
+    assert_eq!(all.pop().unwrap()["event"], "total");
+    for event in &mut all {
+        let event = event.as_object_mut().unwrap();
+        assert_eq!(event.remove("session"), Some(json!(1)));
+        assert!(event.remove("time").unwrap().as_str().unwrap().starts_with("2023-11-14T22:1"));
+    }
+    all
+}
+
+fn one(note: Note) -> Value {
+    let mut all = events(&[note]);
+    assert_eq!(all.len(), 1);
+    all.remove(0)
+}
+
+fn iq(dir: Dir, edit: impl FnOnce(&mut Seen)) -> Value {
+    let some = |text: &str| Some(text.to_owned());
+    let info = StanzaInfo {
+        kind: some("get"),
+        id: some("p1"),
+        to: some("example.org"),
+        payload: Some(("urn:xmpp:ping".into(), "ping".into())),
+        ..StanzaInfo::default()
+    };
+    let mut note = stanza(Side::Client, dir, What::Stanza(Kind::Iq), info);
+    if let Note::Seen(seen) = &mut note {
+        edit(seen);
+    }
+    one(note)
+}
+
+#[test]
+fn a_stanza_that_passed() {
+    assert_eq!(
+        iq(Dir::In, |_| {}),
+        json!({
+            "event": "stanza", "number": 1, "side": "client", "direction": "in", "kind": "iq", "type": "get", "id": "p1",
+            "to": "example.org", "ns": "urn:xmpp:ping", "payload": "ping", "bytes": 5, "verdict": "passed", "findings": []
+        })
+    );
+}
+
+#[test]
+fn a_stanza_with_a_verdict() {
+    let rejected = iq(Dir::In, |s| {
+        s.fate = Fate::Rejected("bad-request".into(), "rule 5".into());
+        s.findings = vec![Finding { rule: Some(Rule::RequestChild), ..finding("rule5", "two children") }];
+    });
+    assert_eq!((&rejected["verdict"], &rejected["condition"]), (&json!("rejected"), &json!("bad-request")));
+    assert_eq!(rejected["by"], "rule 5");
+    assert_eq!(
+        rejected["findings"],
+        json!([{"rule": 5, "code": "rule5", "severity": "violation", "text": "two children"}])
+    );
+    for (fate, verdict, by) in [
+        (Fate::Rewritten("a.rhai:7".into()), "rewritten", json!("a.rhai:7")),
+        (Fate::Dropped("a.rhai:7".into()), "dropped", json!("a.rhai:7")),
+        (Fate::Answered("a.rhai:7".into()), "answered", json!("a.rhai:7")),
+        (Fate::Handled, "handled", Value::Null),
+    ] {
+        let event = iq(Dir::In, |s| s.fate = fate);
+        assert_eq!((&event["verdict"], &event["by"]), (&json!(verdict), &by));
+    }
+}
+
+#[test]
+fn a_stanza_of_ours() {
+    let made = iq(Dir::Out, |s| s.origin = Origin::Made(7, "rule 5".into()));
+    assert_eq!((&made["verdict"], &made["answers"], &made["direction"]), (&json!("made"), &json!(7), &json!("out")));
+    let injected = iq(Dir::Out, |s| s.origin = Origin::Made(0, "a.rhai:7".into()));
+    assert_eq!((&injected["verdict"], injected.get("answers")), (&json!("made"), None));
+    let rewritten = iq(Dir::Out, |s| s.origin = Origin::Rewritten(7, "a.rhai:7".into()));
+    assert_eq!((&rewritten["verdict"], &rewritten["of"]), (&json!("rewritten"), &json!(7)));
+}
+
+#[test]
+fn what_left_as_it_came_has_no_event() {
+    let mut note = stanza(Side::Server, Dir::Out, What::Stanza(Kind::Iq), StanzaInfo::default());
+    if let Note::Seen(seen) = &mut note {
+        seen.origin = Origin::Forwarded(1);
+    }
+    assert_eq!(events(&[note]), [json!(null); 0]);
+}
+
+#[test]
+fn everything_else() {
+    let tls = TlsInfo { version: "TLSv1.3".into(), cipher: "C".into(), name: Some("n".into()), alpn: None };
+    let cases = [
+        (
+            Note::Tls(Side::Server, tls),
+            json!({"event": "tls", "side": "server", "version": "TLSv1.3", "cipher": "C", "name": "n"}),
+        ),
+        (
+            Note::Joined { domain: "d".into(), stripped: vec!["s".into()] },
+            json!({"event": "joined", "domain": "d", "stripped": ["s"]}),
+        ),
+        (Note::Mechanism("PLAIN".into()), json!({"event": "mechanism", "mechanism": "PLAIN"})),
+        (Note::Bound("a@b/c".into()), json!({"event": "bound", "jid": "a@b/c"})),
+        (
+            Note::Log(LogLine { level: "info", text: "t".into(), script: "s.rhai".into() }),
+            json!({"event": "log", "level": "info", "script": "s.rhai", "text": "t"}),
+        ),
+        (Note::ScriptError("t".into()), json!({"event": "script_error", "text": "t"})),
+        (Note::Hint("t".into()), json!({"event": "hint", "text": "t"})),
+        (
+            Note::StreamError { side: Side::Client, condition: StreamCondition::HostUnknown, text: "t".into() },
+            json!({"event": "stream_error", "side": "client", "condition": "host-unknown", "text": "t"}),
+        ),
+        (
+            Note::Finding {
+                side: Side::Client,
+                id: Some("i".into()),
+                number: 4,
+                finding: Finding { rule: None, code: "script-loop", severity: Severity::Info, text: "t".into() },
+            },
+            json!({"event": "finding", "side": "client", "id": "i", "number": 4,
+                   "findings": [{"code": "script-loop", "severity": "info", "text": "t"}]}),
+        ),
+    ];
+    for (note, event) in cases {
+        assert_eq!(one(note), event);
+    }
+}
+
+#[test]
+fn the_end() {
+    let mut tally = Tally::default();
+    tally.stanzas = [[1, 2, 3], [4, 5, 6]];
+    tally.bytes = [7, 8];
+    tally.iqs = vec![IqCount { ns: "urn:xmpp:ping".into(), requests: 9, results: 8, errors: 1 }];
+    tally.findings = vec![("rule5", 2)];
+    let all = events(&[Note::Bound("a@b/c".into()), Note::Over(Box::new(tally))]);
+    assert_eq!(
+        all[1],
+        json!({
+            "event": "over", "jid": "a@b/c",
+            "summary": {
+                "duration_seconds": 10.25,
+                "stanzas": {
+                    "client": {"message": 1, "presence": 2, "iq": 3, "bytes": 7},
+                    "server": {"message": 4, "presence": 5, "iq": 6, "bytes": 8}
+                },
+                "iqs": [{"ns": "urn:xmpp:ping", "requests": 9, "results": 8, "errors": 1}],
+                "findings": [{"code": "rule5", "count": 2}],
+                "stopped": 0, "rewritten": 0
+            }
+        })
+    );
+}

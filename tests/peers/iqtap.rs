@@ -1,0 +1,58 @@
+//! `iqtap run`, in front of some server.
+
+use super::child::Guarded;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus};
+use tempfile::TempDir;
+
+/// A running proxy; killed when dropped.
+pub(crate) struct Iqtap {
+    process: Guarded,
+    pub(crate) port: u16,
+    dir: TempDir,
+}
+
+impl Iqtap {
+    /// Starts it with a folder of its own for its data, on a free port, and waits until it listens.
+    pub(crate) fn run(upstream_port: u16, args: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_iqtap"));
+        command.args(["run", "--listen", "127.0.0.1:0", "--upstream"]).arg(format!("127.0.0.1:{upstream_port}"));
+        command.arg("--data-dir").arg(dir.path().join("data")).args(args).current_dir(&dir);
+        let process = Guarded::start(&mut command).unwrap();
+        let Some(port) = process.err.find(listening) else {
+            panic!("iqtap does not listen:\n{}\n{}", process.out.text(), process.err.text());
+        };
+        Self { process, port, dir }
+    }
+
+    /// The authority its clients must trust.
+    pub(crate) fn ca(&self) -> PathBuf {
+        self.dir.path().join("data/ca.crt")
+    }
+
+    /// Asks it to end, as a service manager does, and waits until it has.
+    pub(crate) fn stop(&mut self) -> ExitStatus {
+        self.process.terminate();
+        self.process.wait()
+    }
+
+    /// What it printed so far.
+    pub(crate) fn log(&self) -> String {
+        format!("{}\n{}", self.process.out.text(), self.process.err.text())
+    }
+}
+
+impl Drop for Iqtap {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("--- what iqtap printed\n{}", self.log());
+        }
+    }
+}
+
+/// The port, if this is the line that tells: `iqtap 0.1.0 listens on 127.0.0.1:40000`.
+fn listening(line: &str) -> Option<u16> {
+    let (_, address) = line.split_once(" listens on ")?;
+    address.trim().rsplit_once(':')?.1.parse().ok()
+}
