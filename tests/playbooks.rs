@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longer than any book takes by far: a session that never comes back is named and not waited for.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// What a worker tells.
 enum News {
     Began(PathBuf),
-    Held(PathBuf, usize),
+    Held(PathBuf, usize, Duration),
     Failed(PathBuf, String),
 }
 
@@ -47,8 +47,9 @@ fn every_book_holds() {
             scope.spawn(move || {
                 while let Some(path) = books.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let _ = news.send(News::Began(path.clone()));
+                    let begun = Instant::now();
                     let _ = news.send(match read_and_prove(path, &name(root, path)) {
-                        Ok(plays) => News::Held(path.clone(), plays),
+                        Ok(plays) => News::Held(path.clone(), plays, begun.elapsed()),
                         Err(why) => News::Failed(path.clone(), why),
                     });
                 }
@@ -59,11 +60,11 @@ fn every_book_holds() {
         loop {
             match listen.recv_timeout(PATIENCE) {
                 Ok(News::Began(path)) => drop(running.insert(path)),
-                Ok(News::Held(path, count)) => {
+                Ok(News::Held(path, count, took)) => {
                     running.remove(&path);
                     held += 1;
                     plays += count;
-                    tell(&format!("book {} ... ok ({count} plays)", name(root, &path)));
+                    tell(&format!("book {} ... ok ({count} plays, {} ms)", name(root, &path), took.as_millis()));
                 }
                 Ok(News::Failed(path, why)) => {
                     running.remove(&path);
