@@ -16,7 +16,7 @@ mod peers;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use peers::{Capture, Certs, Client, Element, Encryption, Iqtap, Login, Need, Prosody, Seen, Upstream};
-use peers::{DOMAIN, free_port, have, items, user};
+use peers::{DOMAIN, check_no_secret, check_readable, free_port, have, items, lawful, user};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -189,60 +189,6 @@ fn comments_of(capture: &Capture<'_>, id: &str) -> Vec<String> {
     capture.field(&format!("xmpp.iq && xmpp.id == \"{id}\""), "frame.comment")
 }
 
-/// Wireshark, told nothing about the file, shows every IQ on both legs, and finds nothing wrong with any packet.
-fn check_readable(capture: &Capture<'_>, clients: &[&Seen]) {
-    let listed = capture.tshark(&["-Y", "xmpp.iq"]);
-    let ids = capture.field("xmpp.iq", "xmpp.id");
-    assert_eq!(listed.len(), ids.len());
-    for iq in clients.iter().flat_map(|seen| [seen.sent(), seen.received()]).flat_map(items).filter(|e| e.name == "iq")
-    {
-        let id = iq.attribute("id").unwrap_or_default();
-        assert!(ids.iter().any(|line| line.split(',').any(|shown| shown == id)), "tshark does not show {}", iq.xml);
-    }
-    // The dissector calls any `</stream:stream>` malformed, in captures of a network card too: its beginning was in
-    // another packet.
-    let trouble = "(_ws.malformed || _ws.expert.severity >= 0x00600000) && !xmpp.stream_end || tcp.analysis.flags";
-    assert_eq!(capture.tshark(&["-Y", trouble]), Vec::<String>::new());
-}
-
-/// Neither the password nor anything SASL said stands in the file or in what was printed, in any coat.
-fn check_no_secret(capture: &Capture<'_>, printed: &str, name: &str, password: &str, clients: &[&Seen]) {
-    let grep = |what: &[u8]| {
-        let shown = String::from_utf8_lossy(what);
-        assert!(!capture.contains(what), "in the file: {shown}");
-        assert!(!printed.contains(&*shown), "printed: {shown}");
-    };
-    assert!(capture.contains(name.as_bytes()), "the search finds what is there");
-    grep(password.as_bytes());
-    grep(STANDARD.encode(password).as_bytes());
-    grep(STANDARD.encode(format!("\0{name}\0{password}")).as_bytes());
-    for seen in clients {
-        let mechanism = seen.ok("login")["mechanism"].as_str().unwrap();
-        let mut messages = 0;
-        for element in [seen.sent(), seen.received()].into_iter().flat_map(items) {
-            let said = element.xml.split(['<', '>']).nth(2).unwrap_or_default();
-            if ["auth", "challenge", "response", "success"].contains(&element.name.as_str()) && !said.is_empty() {
-                grep(said.as_bytes());
-                grep(&STANDARD.decode(said).unwrap());
-                messages += 1;
-            }
-        }
-        assert_eq!(messages, if mechanism == "PLAIN" { 1 } else { 4 }, "what {mechanism} says");
-    }
-}
-
-/// Whether an IQ obeys rules 1, 2, 5, 6 and 7.
-fn lawful(iq: &Element) -> bool {
-    let errors = iq.children.iter().filter(|(name, _)| name == "error").count();
-    iq.attribute("id").is_some()
-        && match iq.attribute("type") {
-            Some("get" | "set") => iq.children.len() == 1 && errors == 0,
-            Some("result") => iq.children.len() <= 1 && errors == 0,
-            Some("error") => errors == 1,
-            _ => false,
-        }
-}
-
 /// Answers every request.
 fn obliging(element: &Element) -> Vec<String> {
     match (element.attribute("type"), element.attribute("id")) {
@@ -372,6 +318,50 @@ fn broken_iqs_from_the_server_stop_here() {
         assert!(answer.is_iq("error", id) && answer.xml.contains("<bad-request "), "{}", answer.xml);
         assert_eq!(answer.attribute("from"), None, "iqtap speaks as the client, who has no from: {}", answer.xml);
         assert!(answers.next().is_none(), "{id:?} was answered twice");
+    }
+}
+
+/// Where TLS is offered, every kind of client gets in; where it is required, both kinds of TLS do.
+#[test]
+fn one_port_takes_several_kinds_of_client() {
+    if !have(&[Need::Slixmpp]) {
+        return;
+    }
+    for (offer, kinds) in [("offer", &["off", "starttls", "direct"][..]), ("require", &["starttls", "direct"])] {
+        let upstream = Upstream::start(&Encryption::Never, obliging);
+        let iqtap = Iqtap::run(upstream.port, &["--client-tls", offer, "--server-tls", "off"]);
+        for tls in kinds {
+            let seen = Client::run(&somebody(iqtap.port, tls, &iqtap.ca()), &json!(["login", "ping"]));
+            assert_eq!(seen.ok("login")["tls"].is_null(), *tls == "off", "{offer}, {tls}");
+            seen.ok("ping");
+        }
+    }
+}
+
+/// A wrong password is refused by the server, in every mechanism slixmpp tries, and the client is told so.
+#[test]
+fn a_wrong_password_gets_the_servers_answer() {
+    if !have(&[Need::Prosody, Need::Slixmpp]) {
+        return;
+    }
+    let prosody = Prosody::shared();
+    let dir = tempfile::tempdir().unwrap();
+    let record = dir.path().join("refused.pcapng");
+    let ca = prosody.certs.ca.to_str().unwrap();
+    let mut iqtap = Iqtap::run(prosody.port, &["--server-ca", ca, "--record", record.to_str().unwrap()]);
+    let own_ca = iqtap.ca();
+    let (name, password) = (user(12).0, "FalschesWort");
+    let login = Login { port: iqtap.port, tls: "starttls", user: &name, password, ca: &own_ca, mechanism: None };
+    let seen = Client::run(&login, &json!(["login"]));
+    assert!(iqtap.stop().success(), "{}", iqtap.log());
+    let line = seen.failed("login");
+    assert!(line["error"].as_str().unwrap().contains("failed_all_auth"), "{line}");
+    assert_eq!(line["attempted"], "PLAIN", "the last one tried: {line}");
+    assert!(items(seen.received()).iter().any(|e| e.name == "failure" && e.xml.contains("<not-authorized")));
+    let capture = Capture(&record);
+    assert!(capture.contains(b"not-authorized"), "the refusal is in the file");
+    for secret in [password.to_owned(), STANDARD.encode(format!("\0{name}\0{password}"))] {
+        assert!(!capture.contains(secret.as_bytes()), "{secret}");
     }
 }
 

@@ -246,7 +246,9 @@ fn first_name(text: &str) -> String {
 /// Whether code says a name as a whole word.
 fn says(code: &str, name: &str) -> bool {
     let word = |c: char| c.is_alphanumeric() || c == '_';
-    code.match_indices(name).any(|(at, _)| !code[..at].ends_with(word) && !code[at + name.len()..].starts_with(word))
+    // `x.rhai` is the name of a file.
+    let longer = |c: char| word(c) || c == '.';
+    code.match_indices(name).any(|(at, _)| !code[..at].ends_with(longer) && !code[at + name.len()..].starts_with(word))
 }
 
 fn root() -> &'static Path {

@@ -118,7 +118,7 @@ impl Pump {
     }
 
     /// Until both legs are closed.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(&mut self) {
         // A task's waker is always the same one, so one registration lasts; that we are to stop is read from a flag.
         poll_fn(|cx| Poll::Ready(self.stop.as_mut().poll(cx).is_ready())).await;
         loop {
@@ -131,6 +131,10 @@ impl Pump {
                 poll_fn(|cx| self.turn(cx)).await;
             }
         }
+        Box::pin(self.linger()).await;
+    }
+
+    async fn linger(&mut self) {
         let [client, server] = &mut self.legs;
         tokio::join!(client.wire.linger(), server.wire.linger());
     }

@@ -1,6 +1,7 @@
 //! Real peers: what `real_peers.rs` starts, talks to and asks. Each file is one peer.
 
 mod certs;
+mod checks;
 mod child;
 mod client;
 mod iqtap;
@@ -11,6 +12,7 @@ mod tshark;
 mod upstream;
 
 pub(crate) use certs::Certs;
+pub(crate) use checks::{check_no_secret, check_readable, lawful};
 pub(crate) use client::{Client, Login, Seen};
 pub(crate) use iqtap::Iqtap;
 pub(crate) use prosody::{Prosody, user};
