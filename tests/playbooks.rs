@@ -6,6 +6,7 @@
 mod play;
 
 use play::mutate::{Refuted, prove};
+use rxml::{Parse as _, WithOptions as _};
 use std::collections::BTreeSet;
 use std::env;
 use std::fmt::Write as _;
@@ -112,13 +113,41 @@ fn name(root: &Path, path: &Path) -> String {
 fn read_and_prove(path: &Path, name: &str) -> Result<usize, String> {
     let text = fs::read_to_string(path).map_err(|e| format!("{name}: {e}\n"))?;
     let book = play::parse::book(&text).map_err(|problem| format!("{name}: {problem}\n"))?;
-    prove(&book, path, &seeds(name)).map_err(|Refuted { way, failure }| {
+    let (plays, played) = prove(&book, path, &seeds(name)).map_err(|Refuted { way, failure }| {
         const RULER: &str = "----------------------------------------------------------------------";
         let mut report = String::new();
         let _ = writeln!(report, "\n{RULER}\n{name}:{}  ({way})", failure.line);
         let _ = writeln!(report, "{}\n\n{}\n{}\n{RULER}", book.about, failure.text, failure.why);
         report
-    })
+    })?;
+    for (side, sent) in ["C", "S"].into_iter().zip(&played.to) {
+        read_by_another(sent).map_err(|why| format!("{name}: rxml cannot read what was sent to {side}: {why}\n"))?;
+    }
+    Ok(plays)
+}
+
+/// What was sent must be legal for a parser that is not ours, document by document: each begins with our XML declaration,
+/// which can stand nowhere else. The last may be unfinished.
+fn read_by_another(sent: &[u8]) -> Result<(), String> {
+    const BEGINNING: &str = "<?xml version='1.0'?>";
+    let sent = std::str::from_utf8(sent).map_err(|e| e.to_string())?;
+    let mut documents = sent.split(BEGINNING);
+    if documents.next().is_some_and(|before| !before.is_empty()) {
+        return Err("something stands before the first header".to_owned());
+    }
+    for document in documents {
+        let options = rxml::Options { max_token_length: 1 << 20, ..rxml::Options::default() };
+        let mut parser = rxml::Parser::with_options(options);
+        let mut rest = document.as_bytes();
+        loop {
+            match parser.parse(&mut rest, false) {
+                Ok(Some(_)) => {}
+                Ok(None) | Err(rxml::error::EndOrError::NeedMoreData) => break,
+                Err(rxml::error::EndOrError::Error(why)) => return Err(why.to_string()),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The seeds of a book's random cuts: its own, or the one asked for.
