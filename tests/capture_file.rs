@@ -7,7 +7,7 @@ use capture_support::{START, Tape, seen};
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use iqtap::capture::Recorder;
 use iqtap::rules::{Finding, Rule, Severity};
-use iqtap::session::{Dir, Fate, Note, Origin, Tally, TlsInfo};
+use iqtap::session::{Dir, Fate, Note, Origin, TlsInfo};
 use iqtap::xmpp::Side;
 use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
 use pcap_file::pcapng::blocks::interface_description::InterfaceDescriptionOption;
@@ -162,7 +162,7 @@ fn a_conversation_ends_as_the_stream_did() {
         for (dir, text) in last {
             tape.item(Side::Server, *dir, *text);
         }
-        tape.note(1, &Note::Over(Box::new(Tally::default())));
+        tape.note(1, &Note::Over(Box::default()));
         let (_dir, path) = tape.finish();
         let packets = packets(&path);
         check_numbers(&packets);

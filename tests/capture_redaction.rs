@@ -202,9 +202,15 @@ fn nor_when_the_name_is_spelt_by_references() {
 
 #[test]
 fn nor_when_the_namespace_is_declared_on_the_stream() {
-    let header = HEADER.replace(" to=", " xmlns:a='jabber:iq:auth' xmlns:s='urn:ietf:params:xml:ns:xmpp-sasl' to=");
-    for item in ["<iq type='set' id='1'><a:query><a:digest>SECRET</a:digest></a:query></iq>", "<s:auth>SECRET</s:auth>"]
-    {
+    let header = HEADER.replace(
+        " to=",
+        " xmlns:a='jabber:iq:auth' xmlns:x='jabber:x:data' xmlns:s='urn:ietf:params:xml:ns:xmpp-sasl' to=",
+    );
+    for item in [
+        "<iq type='set' id='1'><a:query><a:digest>SECRET</a:digest></a:query></iq>",
+        "<s:auth>SECRET</s:auth>",
+        "<iq type='set' id='1'><x:x><x:field var='z' type='text-private'><x:value>SECRET</x:value></x:field></x:x></iq>",
+    ] {
         check("", &header, &item.replace("SECRET", SECRET), SECRET);
     }
 }

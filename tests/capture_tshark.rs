@@ -4,7 +4,7 @@
 mod capture_support;
 
 use capture_support::Tape;
-use iqtap::session::{Dir, Note, Tally, TlsInfo};
+use iqtap::session::{Dir, Note, TlsInfo};
 use iqtap::xmpp::Side;
 use std::env;
 use std::path::Path;
@@ -44,7 +44,7 @@ fn record(tape: &mut Tape) {
     both(tape, c, "<iq type='set' id='a1'><query xmlns='jabber:iq:auth'><password>secret</password></query></iq>");
     both(tape, c, "</stream:stream>");
     both(tape, s, "</stream:stream>");
-    tape.note(1, &Note::Over(Box::new(Tally::default())));
+    tape.note(1, &Note::Over(Box::default()));
 }
 
 /// In on one leg, out on the other.

@@ -89,13 +89,13 @@ fn notes() -> Vec<Note> {
         seen(
             stanza(c, Dir::In, iq, info("get", "d1", "", "", ("http://jabber.org/protocol/disco#info", "query"))),
             |s| {
-                s.fate = Fate::Rejected("bad-request".into(), "rule 5".into());
+                s.fate = Fate::Rejected("bad-request".into(), "rule5".into());
                 s.findings = vec![finding("rule5", rule5), finding("rule7-3920", "should echo the request")];
             },
         ),
         Note::Finding { side: c, id: Some("d1".into()), number: 1, finding: finding("rule5", rule5) },
         seen(stanza(c, Dir::Out, iq, info("error", "d1", "", me, ("", ""))), |s| {
-            s.origin = Origin::Made(1, "rule 5".into())
+            s.origin = Origin::Made(1, "rule5".into())
         }),
         seen(
             stanza(c, Dir::In, iq, info("set", "a1", "", "", ("urn:example:a-namespace-nobody-has-heard-of", "x"))),

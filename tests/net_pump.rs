@@ -126,7 +126,8 @@ async fn an_upstream_that_cannot_be_reached_is_told_to_the_client() {
 
 #[tokio::test]
 async fn the_client_may_die_at_any_phase() {
-    let lab = Lab::start(|_, _| {}).await;
+    // The server learns of it at once, not when the login is late.
+    let lab = Lab::start(|setup, _| setup.route.login_seconds = 3600).await;
     // Before a word: nobody is bothered.
     drop(lab.client().await);
     // After its header.

@@ -6,6 +6,7 @@
 mod play;
 
 use play::mutate::{Refuted, prove};
+use rxml::{Parse as _, WithOptions as _};
 use std::collections::BTreeSet;
 use std::env;
 use std::fmt::Write as _;
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longer than any book takes by far: a session that never comes back is named and not waited for.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -23,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// What a worker tells.
 enum News {
     Began(PathBuf),
-    Held(PathBuf, usize),
+    Held(PathBuf, usize, Duration),
     Failed(PathBuf, String),
 }
 
@@ -47,8 +48,9 @@ fn every_book_holds() {
             scope.spawn(move || {
                 while let Some(path) = books.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let _ = news.send(News::Began(path.clone()));
+                    let begun = Instant::now();
                     let _ = news.send(match read_and_prove(path, &name(root, path)) {
-                        Ok(plays) => News::Held(path.clone(), plays),
+                        Ok(plays) => News::Held(path.clone(), plays, begun.elapsed()),
                         Err(why) => News::Failed(path.clone(), why),
                     });
                 }
@@ -59,11 +61,11 @@ fn every_book_holds() {
         loop {
             match listen.recv_timeout(PATIENCE) {
                 Ok(News::Began(path)) => drop(running.insert(path)),
-                Ok(News::Held(path, count)) => {
+                Ok(News::Held(path, count, took)) => {
                     running.remove(&path);
                     held += 1;
                     plays += count;
-                    tell(&format!("book {} ... ok ({count} plays)", name(root, &path)));
+                    tell(&format!("book {} ... ok ({count} plays, {} ms)", name(root, &path), took.as_millis()));
                 }
                 Ok(News::Failed(path, why)) => {
                     running.remove(&path);
@@ -111,13 +113,41 @@ fn name(root: &Path, path: &Path) -> String {
 fn read_and_prove(path: &Path, name: &str) -> Result<usize, String> {
     let text = fs::read_to_string(path).map_err(|e| format!("{name}: {e}\n"))?;
     let book = play::parse::book(&text).map_err(|problem| format!("{name}: {problem}\n"))?;
-    prove(&book, path, &seeds(name)).map_err(|Refuted { way, failure }| {
+    let (plays, played) = prove(&book, path, &seeds(name)).map_err(|Refuted { way, failure }| {
         const RULER: &str = "----------------------------------------------------------------------";
         let mut report = String::new();
         let _ = writeln!(report, "\n{RULER}\n{name}:{}  ({way})", failure.line);
         let _ = writeln!(report, "{}\n\n{}\n{}\n{RULER}", book.about, failure.text, failure.why);
         report
-    })
+    })?;
+    for (side, sent) in ["C", "S"].into_iter().zip(&played.to) {
+        read_by_another(sent).map_err(|why| format!("{name}: rxml cannot read what was sent to {side}: {why}\n"))?;
+    }
+    Ok(plays)
+}
+
+/// What was sent must be legal for a parser that is not ours, document by document: each begins with our XML declaration,
+/// which can stand nowhere else. The last may be unfinished.
+fn read_by_another(sent: &[u8]) -> Result<(), String> {
+    const BEGINNING: &str = "<?xml version='1.0'?>";
+    let sent = std::str::from_utf8(sent).map_err(|e| e.to_string())?;
+    let mut documents = sent.split(BEGINNING);
+    if documents.next().is_some_and(|before| !before.is_empty()) {
+        return Err("something stands before the first header".to_owned());
+    }
+    for document in documents {
+        let options = rxml::Options { max_token_length: 1 << 20, ..rxml::Options::default() };
+        let mut parser = rxml::Parser::with_options(options);
+        let mut rest = document.as_bytes();
+        loop {
+            match parser.parse(&mut rest, false) {
+                Ok(Some(_)) => {}
+                Ok(None) | Err(rxml::error::EndOrError::NeedMoreData) => break,
+                Err(rxml::error::EndOrError::Error(why)) => return Err(why.to_string()),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The seeds of a book's random cuts: its own, or the one asked for.

@@ -154,6 +154,31 @@ fn three_parsers() {
     assert!(judge.accepted > 1000, "the generator makes too few good documents: {}", judge.accepted);
 }
 
+/// Every character of the basic plane as first and as second character of a name. Only with `IQTAP_DEEP=1`.
+#[test]
+fn every_name_character() {
+    let deep = std::env::var("IQTAP_DEEP").is_ok_and(|v| v == "1");
+    let Some(mut expat) = Expat::start().ok().filter(|_| deep) else { return };
+    let mut judge = Judge { accepted: 0, counts: BTreeMap::new(), wrong: Vec::new() };
+    let all: Vec<Vec<u8>> = ('\u{1}'..='\u{FFFD}')
+        .flat_map(|c| {
+            let inside = |element: String| format!("{}{element}</stream:stream>", xml::HEADER).into_bytes();
+            [inside(format!("<{c}/>")), inside(format!("<a {c}=''/>")), inside(format!("<a{c}/>"))]
+        })
+        .collect();
+    for documents in all.chunks(1000) {
+        compare(&mut judge, Some(&mut expat), documents);
+    }
+    let wrong = &judge.wrong;
+    assert!(
+        wrong.is_empty(),
+        "{} wrong, such as\n{}",
+        wrong.len(),
+        wrong.iter().take(12).cloned().collect::<Vec<_>>().join("\n")
+    );
+    println!("{} accepted; {:?}", judge.accepted, judge.counts);
+}
+
 fn compare(judge: &mut Judge, expat: Option<&mut Expat>, documents: &[Vec<u8>]) {
     let slices: Vec<&[u8]> = documents.iter().map(Vec::as_slice).collect();
     let by_expat = expat.map(|e| e.see(&slices));

@@ -70,6 +70,7 @@ const INSIDE: &[(&str, &[u8], Fault)] = &[
     ("predefined entity in capitals", b"<a>&LT;</a>", Restricted),
     ("entity with a very long name", b"<a>&aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa;</a>", Restricted),
     ("reference with far too many zeros", b"<a>&#000000000000000000000000000000000000000000000000000000000000000000000000065;</a>", Limit),
+    ("reference with nine digits", b"<a>&#000000065;</a>", Limit),
     // Markup XMPP forbids.
     ("comment", b"<a><!-- c --></a>", Restricted),
     ("comment between stanzas", b"<!-- c -->", Restricted),
@@ -290,7 +291,7 @@ const LEGAL: &[(&str, &str, u32)] = &[
     ("]] behind CDATA", "<a><![CDATA[x]]>]] ></a>", 1),
     ("] by reference before ]>", "<a>]&#93;></a>", 1),
     ("numeric references", "<a b='&#10;&#x41;'>&#65;&#x10FFFF;&#x1F600;&#13;</a>", 1),
-    ("leading zeros", "<a>&#0000000065;&#x00000041;</a>", 1),
+    ("leading zeros", "<a>&#00000065;&#x00000041;</a>", 1),
     ("the five entities", "<a b='&lt;&gt;&amp;&apos;&quot;'>&lt;&gt;&amp;&apos;&quot;</a>", 1),
     ("reference to a reference", "<a>&amp;lt;</a>", 1),
     ("LF, TAB and CR in a value", "<a b='1\n2\t3\r\n4\r5'/>", 1),

@@ -12,7 +12,7 @@ const COMMENT_BYTES: usize = 4000;
 
 /// `#12 client->iqtap rejected bad-request by rule 5; rule5 violation: an iq of type get must have ...`
 pub(super) fn item(seen: &Seen) -> String {
-    let mut out = String::with_capacity(64);
+    let mut out = String::with_capacity(96);
     let way = match (seen.side, seen.dir) {
         (Side::Client, Dir::In) => "client->iqtap",
         (Side::Client, Dir::Out) => "iqtap->client",
@@ -56,14 +56,18 @@ pub(super) fn tls(info: &TlsInfo) -> String {
 }
 
 fn fate(out: &mut String, fate: &Fate) {
-    let _ = match fate {
-        Fate::Passed => write!(out, "passed"),
-        Fate::Rewritten(by) => write!(out, "rewritten by {by}"),
-        Fate::Dropped(by) => write!(out, "dropped by {by}"),
-        Fate::Rejected(condition, by) => write!(out, "rejected {condition} by {by}"),
-        Fate::Answered(by) => write!(out, "answered by {by}"),
-        Fate::Handled => write!(out, "handled by iqtap"),
+    let (what, by) = match fate {
+        Fate::Passed => return out.push_str("passed"),
+        Fate::Handled => return out.push_str("handled by iqtap"),
+        Fate::Rewritten(by) => ("rewritten", by),
+        Fate::Dropped(by) => ("dropped", by),
+        Fate::Answered(by) => ("answered", by),
+        Fate::Rejected(condition, by) => {
+            out.push_str("rejected ");
+            (condition.as_str(), by)
+        }
     };
+    let _ = write!(out, "{what} by {by}");
 }
 
 fn origin(out: &mut String, origin: &Origin) {

@@ -33,20 +33,10 @@ const FAST: &str = "urn:xmpp:fast:";
 /// A form field that says whether a room has a password (XEP-0045 §10.1.3): named after a secret, and none.
 const HAS_PASSWORD: &str = "muc#roomconfig_passwordprotectedroom";
 
-/// A stanza that holds a secret holds one of these words, or its stream's header does: the namespace may be declared
-/// there. The last stands for words spelt by character references.
-const NEEDLES: &[&str] = &[
-    "assword",
-    "ecret",
-    "text-private",
-    "iq:auth",
-    "iq:register",
-    "xmpp:fast:",
-    "http:upload",
-    "sasl",
-    "xmpp:sm:",
-    "&#",
-];
+/// What follows a colon in the namespaces under which stanzas hold secrets; data forms are a case of their own.
+const SPACES: &[&[u8]] = &[b"auth", b"register", b"fast:", b"upload", b"xmpp-sasl", b"sasl:", b"sm:"];
+/// What follows the last colon in the namespace of data forms.
+const FORMS: &[u8] = b"data";
 
 /// What an item is read under when its stream's header was not seen.
 const HEADER: &[u8] = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
@@ -71,19 +61,27 @@ pub(super) struct Header {
 /// Knows what to look for.
 #[derive(Debug)]
 pub(super) struct Redactor {
-    needles: Vec<Finder<'static>>,
+    password: Finder<'static>,
+    reference: Finder<'static>,
+    secret: Finder<'static>,
+    private: Finder<'static>,
 }
 
 impl Redactor {
     pub(super) fn new() -> Self {
-        Self { needles: NEEDLES.iter().map(Finder::new).collect() }
+        Self {
+            password: Finder::new("assword"),
+            reference: Finder::new("&#"),
+            secret: Finder::new("ecret"),
+            private: Finder::new("text-private"),
+        }
     }
 
     /// What to write of an item that stands under this stream header.
     pub(super) fn clean<'a>(&self, what: What, bytes: &'a [u8], header: Option<&Header>) -> Cow<'a, [u8]> {
         let suspect = match what {
             What::Header | What::Space | What::Close => false,
-            What::Stanza(_) => header.is_some_and(|h| h.suspect) || self.suspects(bytes),
+            What::Stanza(_) => header.is_some_and(|h| h.suspect) || self.suspects(bytes, false),
             What::Other => !is_plain(bytes),
         };
         if !suspect {
@@ -102,11 +100,25 @@ impl Redactor {
 
     /// Remembers a header.
     pub(super) fn header(&self, bytes: &[u8]) -> Header {
-        Header { bytes: bytes.into(), suspect: self.suspects(bytes) }
+        Header { bytes: bytes.into(), suspect: self.suspects(bytes, true) }
     }
 
-    fn suspects(&self, bytes: &[u8]) -> bool {
-        self.needles.iter().any(|n| n.find(bytes).is_some())
+    /// Whether a tree must be built to know. A secret needs an element or attribute whose name says password, or one of a few
+    /// namespaces, written here or in the header; or names written with character references. In a form it needs
+    /// certain words, unless it is only the namespace that is declared here (`declares`).
+    fn suspects(&self, bytes: &[u8], declares: bool) -> bool {
+        if self.password.find(bytes).is_some() || self.reference.find(bytes).is_some() {
+            return true;
+        }
+        let mut forms = false;
+        for colon in memchr::memchr_iter(b':', bytes) {
+            let rest = bytes.get(colon + 1..).unwrap_or_default();
+            if SPACES.iter().any(|s| rest.starts_with(s)) {
+                return true;
+            }
+            forms |= rest.starts_with(FORMS);
+        }
+        forms && (declares || self.secret.find(bytes).is_some() || self.private.find(bytes).is_some())
     }
 }
 

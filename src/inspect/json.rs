@@ -9,19 +9,26 @@
 //! | `joined` | `domain`, `stripped` (names of features and mechanisms not offered to the client) |
 //! | `mechanism` | `mechanism` |
 //! | `bound` | `jid` |
-//! | `stanza` | `number`, `side` (the leg), `direction` (`in`: from the peer, `out`: to the peer), `kind` (`message`, `presence`, `iq`; `element` and so on for what is no stanza), `type`, `id`, `from`, `to`, `ns` and `payload` (namespace and name of the payload), `bytes` (its length), `verdict`, `by` (the rule or script), `condition` (of the error it is, or was rejected with), `answers` (the number of the stanza a made one answers), `of` (of the stanza a rewritten one was), `findings` (objects with `rule`, `code`, `severity`, `text`) |
-//! | `finding` | `side` (the sender's leg), `number` (of the stanza), `id`, `findings` (exactly one). The same finding also stands in its stanza's event |
+//! | `stanza` | see below |
+//! | `finding` | `side` (the sender's leg), `number` (of the stanza), `id`, `findings` (exactly one; also in its stanza's event) |
 //! | `log` | `level`, `script`, `text` |
 //! | `script_error`, `hint` | `text` |
 //! | `stream_error` | `side`, `condition`, `text` |
 //! | `over` | `jid`, `summary` |
 //! | `total` | `sessions`, `summary` |
 //!
-//! `verdict` of what came in: `passed`, `rewritten`, `dropped`, `rejected`, `answered`, `handled` (by iqtap itself); of what goes
-//! out: `rewritten`, `made` (what leaves as it came in has no event of its own).
+//! A `stanza` has
+//! * `number` (counts the items of the session), `side` (the leg), `direction` (`in`: from the peer, `out`: to the peer),
+//! * `kind` (`message`, `presence`, `iq`; `element` and so on for what is no stanza and was found fault with), `type`, `id`, `from`,
+//!   `to`, `ns` and `payload` (namespace and name of the payload), `bytes` (its length),
+//! * `verdict`: of what came in `passed`, `rewritten`, `dropped`, `rejected`, `answered`, `handled` (by iqtap itself); of what goes
+//!   out `rewritten`, `made` (what leaves as it came in has no event of its own),
+//! * `by` (the rule's code, or the script), `condition` (of the error it is, or was rejected with),
+//! * `answers` (number of the stanza that a made one answers), `of` (number of the stanza that a rewritten one was),
+//! * `findings` (objects with `rule`, the number, where there is one, `code`, `severity`, `text`).
 //!
-//! A `summary` has `duration_seconds`, `stanzas` (by sender, `client` and `server`: `message`, `presence`, `iq`, `bytes`), `iqs` (objects
-//! with `ns`, `requests`, `results`, `errors`), `findings` (objects with `code`, `count`), `stopped`, `rewritten`.
+//! A `summary` has `duration_seconds`, `stanzas` (by sender, `client` and `server`: `message`, `presence`, `iq`, `bytes`),
+//! `iqs` (objects with `ns`, `requests`, `results`, `errors`), `findings` (objects with `code`, `count`), `stopped`, `rewritten`.
 //!
 //! Control characters and what changes the reading direction are written as `\u` escapes, so that a line may be shown.
 

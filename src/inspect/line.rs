@@ -240,25 +240,28 @@ fn payload(out: &mut String, info: &StanzaInfo, width: usize) -> usize {
 /// What became of what came in, or whose what goes out is.
 fn verdict(seen: &Seen) -> (Style, String) {
     match (seen.dir, &seen.fate, &seen.origin) {
-        (Dir::Out, _, Origin::Rewritten(_, by)) => (CHANGED, format!("rewritten by {by}")),
-        (Dir::Out, _, Origin::Made(_, by)) => (OURS, format!("made by {by}")),
+        (Dir::Out, _, Origin::Rewritten(_, by)) => (CHANGED, format!("rewritten by {}", named(by))),
+        (Dir::Out, _, Origin::Made(_, by)) => (OURS, format!("made by {}", named(by))),
         (Dir::Out, _, Origin::Peer | Origin::Forwarded(_)) => (GOOD, "forwarded".to_owned()),
         (Dir::In, Fate::Passed, _) => (GOOD, "passed".to_owned()),
         (Dir::In, Fate::Handled, _) => (DIM, "handled".to_owned()),
-        (Dir::In, Fate::Rewritten(by), _) => (CHANGED, format!("rewritten by {by}")),
-        (Dir::In, Fate::Answered(by), _) => (CHANGED, format!("answered by {by}")),
-        (Dir::In, Fate::Dropped(by), _) => (BAD, format!("dropped by {by}")),
-        (Dir::In, Fate::Rejected(condition, by), _) => (BAD, format!("rejected {condition} by {by}")),
+        (Dir::In, Fate::Rewritten(by), _) => (CHANGED, format!("rewritten by {}", named(by))),
+        (Dir::In, Fate::Answered(by), _) => (CHANGED, format!("answered by {}", named(by))),
+        (Dir::In, Fate::Dropped(by), _) => (BAD, format!("dropped by {}", named(by))),
+        (Dir::In, Fate::Rejected(condition, by), _) => (BAD, format!("rejected {condition} by {}", named(by))),
     }
 }
 
 /// `rule 5: an iq of type get must have exactly one child element; this one has 2`
 fn finding_text(finding: &Finding) -> String {
-    let number = finding.code.strip_prefix("rule").filter(|n| n.bytes().all(|b| b.is_ascii_digit()));
-    let text = escape::escaped(&finding.text, SENTENCE);
-    match number {
-        Some(number) => format!("rule {number}: {text}"),
-        None => format!("{}: {text}", finding.code),
+    format!("{}: {}", named(finding.code), escape::escaped(&finding.text, SENTENCE))
+}
+
+/// A rule's code as people write it, `rule 5`; all else as it is.
+fn named(code: &str) -> String {
+    match code.strip_prefix("rule") {
+        Some(number) if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) => format!("rule {number}"),
+        _ => code.to_owned(),
     }
 }
 

@@ -86,13 +86,14 @@ impl Printer {
             }
             seat
         });
+        let known = is_known(note, seat);
         match note {
             Note::Joined { domain, .. } => seat.domain = Some(domain.clone()),
             Note::Bound(jid) => seat.jid = Some(jid.clone()),
             _ => {}
         }
         let place = Place { options, session, at, seat };
-        if is_shown(note, options) {
+        if is_shown(note, options) && (options.json || !known) {
             if options.json { json::note(text, place, note) } else { line::note(text, place, note) }
         }
         if matches!(note, Note::Over(_)) {
@@ -159,6 +160,11 @@ fn is_shown(note: &Note, options: &PrinterOptions) -> bool {
         Note::ScriptError(_) | Note::Hint(_) | Note::StreamError { .. } => true,
         Note::Tls(..) | Note::Joined { .. } | Note::Mechanism(_) | Note::Bound(_) | Note::Over(_) => !options.quiet,
     }
+}
+
+/// Whether people have read it already: streams are joined again after each restart.
+fn is_known(note: &Note, seat: &Seat) -> bool {
+    matches!(note, Note::Joined { domain, stripped } if stripped.is_empty() && seat.domain.as_ref() == Some(domain))
 }
 
 /// What came in, and what left otherwise than it came in; of what is no stanza, only what was found fault with.

@@ -118,7 +118,7 @@ impl Pump {
     }
 
     /// Until both legs are closed.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(&mut self) {
         // A task's waker is always the same one, so one registration lasts; that we are to stop is read from a flag.
         poll_fn(|cx| Poll::Ready(self.stop.as_mut().poll(cx).is_ready())).await;
         loop {
@@ -131,6 +131,10 @@ impl Pump {
                 poll_fn(|cx| self.turn(cx)).await;
             }
         }
+        Box::pin(self.linger()).await;
+    }
+
+    async fn linger(&mut self) {
         let [client, server] = &mut self.legs;
         tokio::join!(client.wire.linger(), server.wire.linger());
     }
@@ -197,11 +201,7 @@ impl Pump {
             return false;
         }
         if !self.session.wants(side) {
-            let broken = leg.broken;
-            if broken {
-                self.end(side); // no read will tell, and no write may
-            }
-            return broken;
+            return self.notice_end(cx, side);
         }
         let taken = self.out.to[side.other().index()].len() < HIGH_BYTES;
         let listens = leg.broken || self.out.to[side.index()].len() < OWN_HIGH_BYTES;
@@ -230,6 +230,16 @@ impl Pump {
             Poll::Ready(_) => self.end(side),
         }
         true
+    }
+
+    /// Notices that a side from which nothing is wanted now has gone; whether it has.
+    fn notice_end(&mut self, cx: &mut Context<'_>, side: Side) -> bool {
+        let leg = &mut self.legs[side.index()];
+        let gone = !leg.ended && leg.wire.is_open() && (leg.broken || leg.wire.poll_gone(cx).is_ready());
+        if gone {
+            self.end(side);
+        }
+        gone
     }
 
     /// Tells the session that nothing more comes from this side.
@@ -372,7 +382,7 @@ impl Pump {
         .await;
     }
 
-    /// Waits for `work`, while the session still hears of time and of being stopped. `None` if it gave up meanwhile:
+    /// Waits for `work`, while the session still hears of time, of being stopped and of a peer that went. `None` if it gave up meanwhile:
     /// it then has asked for a close.
     async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         let mut work = pin!(work);
@@ -381,7 +391,8 @@ impl Pump {
                 if let Poll::Ready(done) = work.as_mut().poll(cx) {
                     return Poll::Ready(Some(done));
                 }
-                if self.heed() {
+                let gone = SIDES.into_iter().any(|side| !self.session.wants(side) && self.notice_end(cx, side));
+                if gone || self.heed() {
                     self.write(cx);
                     if self.session.is_over() || self.out.acts.iter().any(|act| matches!(act, Act::Close(..))) {
                         return Poll::Ready(None);

@@ -59,6 +59,19 @@ impl Wire {
         Poll::Ready(peeked.is_ok_and(|count| count == 1).then_some(first[0]))
     }
 
+    /// Ready when the peer has gone and has left nothing unread.
+    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let tcp = match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => tls.get_ref().0,
+            Self::Closed | Self::Lingering(..) => return Poll::Pending,
+        };
+        match ready!(tcp.poll_peek(cx, &mut ReadBuf::new(&mut [0]))) {
+            Ok(1..) => Poll::Pending, // it will be read when it is wanted
+            _ => Poll::Ready(()),
+        }
+    }
+
     /// Reads as much as there is and fits. `Ok(0)` is the end.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buf = ReadBuf::new(buf);

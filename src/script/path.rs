@@ -56,7 +56,8 @@ mod tests {
 
     #[test]
     fn paths() {
-        let table: [(&str, Option<&[(Option<&str>, &str)]>); 9] = [
+        type Expected = Option<&'static [(Option<&'static str>, &'static str)]>;
+        let table: [(&str, Expected); 9] = [
             ("", Some(&[])),
             ("body", Some(&[(None, "body")])),
             ("bind/resource", Some(&[(None, "bind"), (None, "resource")])),

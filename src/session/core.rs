@@ -130,8 +130,8 @@ pub(super) struct Core {
     pub(super) restarted: bool,
     /// The client has authenticated without a restart: its limits widen with the next element.
     pub(super) relax_limits: bool,
-    /// What the client sent meanwhile may be scanned now.
-    pub(super) resume_client: bool,
+    /// What a side sent while it was held may be scanned now.
+    resume: [bool; 2],
     pub(super) over: bool,
     over_noted: bool,
 }
@@ -169,7 +169,7 @@ impl Core {
             close_deadline: None,
             restarted: false,
             relax_limits: false,
-            resume_client: false,
+            resume: [false; 2],
             over: false,
             over_noted: false,
         }
@@ -246,6 +246,16 @@ impl Core {
         leg.new_document = true;
         leg.header_sent = false;
         self.restarted = true;
+    }
+
+    /// What this side sent while it was held may be scanned now.
+    pub(super) fn resume(&mut self, side: Side) {
+        self.resume[side.index()] = true;
+    }
+
+    /// A side whose held bytes may be scanned now.
+    pub(super) fn resumed(&mut self) -> Option<Side> {
+        [Side::Client, Side::Server].into_iter().find(|side| std::mem::take(&mut self.resume[side.index()]))
     }
 
     pub(super) fn next_item(&mut self) -> u64 {

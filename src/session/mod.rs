@@ -60,8 +60,8 @@ impl Session {
             Input::Stop => self.core.stop(out),
         }
         self.renew_scanners();
-        while std::mem::take(&mut self.core.resume_client) {
-            self.feed(Side::Client, &[], out);
+        while let Some(side) = self.core.resumed() {
+            self.feed(side, &[], out);
         }
         self.core.note_over(out);
     }

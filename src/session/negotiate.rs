@@ -109,6 +109,7 @@ impl Core {
         self.restart(Side::Server);
         self.server = ServerPhase::Header;
         self.send_header(Side::Server, &header, out);
+        self.resume(Side::Server);
     }
 
     fn needs_starttls(&self) -> bool {
@@ -194,7 +195,7 @@ impl Core {
             }
         }
         self.client = ClientPhase::Joined;
-        self.resume_client = true;
+        self.resume(Side::Client);
         out.notes.push(Note::Joined { domain: self.header.to.clone().unwrap_or_default(), stripped });
     }
 

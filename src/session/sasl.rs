@@ -54,7 +54,7 @@ impl Core {
                 }
             }
         }
-        self.resume_client = true;
+        self.resume(Side::Client);
     }
 
     /// What stripping channel binding costs is said when it bites (RFC 5802 §6).

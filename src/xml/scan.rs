@@ -13,7 +13,9 @@
 
 mod bytes;
 mod judge;
+mod markup;
 mod names;
+mod place;
 mod prolog;
 mod refs;
 mod scope;
@@ -27,13 +29,13 @@ pub(super) use bytes::same;
 pub(super) use refs::value_text;
 pub(super) use scope::slice;
 
-use super::{Head, Limits, Name, OpenAttr, OpenTag, Root, Span, XML_NS};
+use super::{Head, Limits, OpenTag, Root, Span};
 use bytes::{is_space, skip_space, text_end};
-use judge::{Around, Prefixed, judge};
+use judge::Prefixed;
 use prolog::Start;
 use refs::Ref;
-use scope::{Bound, Known, Scope};
-use tag::{Tag, Written};
+use scope::{Bound, Scope};
+use tag::Tag;
 
 /// Why bytes were refused. Each maps to one stream error condition of RFC 6120 §4.9.3 (in `xmpp::error`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -425,82 +427,6 @@ impl Scanner {
         }
     }
 
-    /// At `<!`: only a CDATA section inside an element may begin so. `false`: cannot be said yet.
-    fn bang(&mut self, buf: &[u8]) -> Result<bool, Bad> {
-        const CDATA: &[u8] = b"<![CDATA[";
-        let here = buf.get(self.pos..).unwrap_or_default();
-        if here.starts_with(CDATA) {
-            if self.place == Place::Prolog {
-                return Err(ill("a CDATA section before the stream header", self.pos));
-            }
-            if self.stack.is_empty() {
-                let why = "a CDATA section between first-level elements";
-                return Err(Bad { fault: Fault::Format, why, at: self.pos });
-            }
-            self.pos += CDATA.len();
-            self.state = State::Cdata(self.pos);
-            return Ok(true);
-        }
-        if CDATA.starts_with(here) {
-            return Ok(false);
-        }
-        match here.get(2) {
-            Some(b'-') => Err(Bad { fault: Fault::Restricted, why: "a comment", at: self.pos }),
-            Some(b) if b.is_ascii_alphabetic() => {
-                Err(Bad { fault: Fault::Restricted, why: "a markup declaration", at: self.pos })
-            }
-            _ => Err(ill("<! that begins nothing known", self.pos)),
-        }
-    }
-    /// At `<?`: never legal; what it is decides how it is refused.
-    fn question(&self, buf: &[u8]) -> Result<Option<(usize, ItemKind)>, Bad> {
-        const OPENING: &[u8] = b"<?xml";
-        let here = buf.get(self.pos..).unwrap_or_default();
-        if self.place == Place::Prolog && OPENING.starts_with(here) {
-            return Ok(None);
-        }
-        if self.place == Place::Prolog && here.starts_with(OPENING) {
-            match here.get(OPENING.len()) {
-                None => return Ok(None),
-                Some(&b) if is_space(b) || b == b'?' => {
-                    return Err(ill("an XML declaration that is not the very first thing", self.pos));
-                }
-                Some(_) => {}
-            }
-        }
-        Err(Bad { fault: Fault::Restricted, why: "a processing instruction", at: self.pos })
-    }
-
-    /// Reads on in an end tag; `true`: it has ended.
-    fn end_tag(&mut self, buf: &[u8]) -> Result<bool, Bad> {
-        if let State::End(from) = self.state {
-            let name = match self.stack.last() {
-                Some(opened) => slice(buf, opened.name),
-                None => self.root_name.as_slice(),
-            };
-            let wanted = name.get(self.pos - from..).unwrap_or_default();
-            let there = buf.get(self.pos..).unwrap_or_default();
-            let n = wanted.len().min(there.len());
-            if !same(wanted.get(..n).unwrap_or_default(), there.get(..n).unwrap_or_default()) {
-                return Err(ill("an end tag that does not match", from));
-            }
-            let all = n == wanted.len();
-            self.pos += n;
-            if !all {
-                return Ok(false);
-            }
-            self.state = State::EndGap;
-        }
-        self.pos = skip_space(buf, self.pos);
-        match buf.get(self.pos) {
-            None => Ok(false),
-            Some(b'>') => {
-                self.pos += 1;
-                Ok(true)
-            }
-            Some(_) => Err(ill("an end tag that does not match", self.pos)),
-        }
-    }
     /// An end tag is whole.
     fn close(&mut self, buf: &[u8]) -> Option<ItemKind> {
         self.state = State::Text;
@@ -518,118 +444,17 @@ impl Scanner {
     fn finish_element(&mut self, buf: &[u8]) {
         self.head.untidy |=
             self.returns > 0 && memchr::memchr(b'\r', buf.get(..self.pos).unwrap_or_default()).is_some();
+        self.trim();
     }
-
-    /// A start tag is whole; it was an empty element if `empty`.
-    fn start_tag(&mut self, buf: &[u8], empty: bool) -> Result<Option<ItemKind>, Bad> {
-        let mark = self.scope.mark();
-        let around = Around { buf, root: &self.open.root };
-        let leans = judge(&self.tag, &mut self.scope, around, &self.limits, &mut self.scratch, &mut self.bound)?;
-        if self.place == Place::Prolog {
-            return self.root_tag(buf, empty);
-        }
-        self.place_element(buf, leans)?;
-        if !empty {
-            self.stack.push(Opened { name: self.tag.name.raw(), mark });
-            return Ok(None);
-        }
-        self.scope.close(mark);
-        if !self.stack.is_empty() {
-            return Ok(None);
-        }
-        self.finish_element(buf);
-        Ok(Some(ItemKind::Element))
-    }
-    /// May the element stand here? What does its head say?
-    fn place_element(&mut self, buf: &[u8], leans: bool) -> Result<(), Bad> {
-        let bad = |fault, why, at| Err(Bad { fault, why, at });
-        let at = self.tag.start;
-        let local = self.tag.name.local();
-        let depth = self.stack.len() + 1;
-        if depth == 1 {
-            match self.bound.known {
-                Known::None => return bad(Fault::Namespace, "a first-level element in no namespace", at),
-                Known::Server => return bad(Fault::Namespace, "a first-level element in jabber:server", at),
-                Known::Stream if same(slice(buf, local), b"stream") => {
-                    return bad(Fault::Nested, "a stream header inside the stream", at);
-                }
-                _ => {}
-            }
-            self.own = self.bound;
-            self.head = Head { name: Name { ns: self.bound.ns, local }, ..Head::default() };
-            for attr in &self.tag.attrs {
-                note(&mut self.head, buf, attr);
-            }
-        } else if self.bound.known == Known::Stream {
-            return bad(Fault::Nested, "an element of the streams namespace inside a stanza", at);
-        }
-        if depth > self.limits.depth as usize {
-            return bad(Fault::Limit, "elements nested too deeply", at);
-        }
-        let head = &mut self.head;
-        head.elements += 1;
-        if head.elements > self.limits.elements {
-            return bad(Fault::Limit, "too many elements", at);
-        }
-        head.leans |= leans;
-        head.untidy |= self.tag.untidy;
-        if depth == 2 {
-            let name = Name { ns: self.bound.ns, local };
-            head.children += 1;
-            head.first_child.get_or_insert(name);
-            if same(slice(buf, local), b"error") && self.scope.equal(buf, &self.open.root, self.bound, self.own) {
-                head.errors += 1;
-            } else {
-                head.payload.get_or_insert(name);
-            }
-        }
-        Ok(())
-    }
-    /// The root's start tag is whole.
-    fn root_tag(&mut self, buf: &[u8], empty: bool) -> Result<Option<ItemKind>, Bad> {
-        if empty {
-            return Err(Bad { fault: Fault::Format, why: "a stream that ends with its header", at: self.tag.start });
-        }
-        let owned = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let none = Root::default();
-        let mut attrs = Vec::new();
-        for attr in self.tag.attrs.iter().filter(|a| !a.declares) {
-            let ns = match slice(buf, attr.name.prefix()) {
-                b"" => String::new(),
-                b"xml" => XML_NS.to_owned(),
-                prefix => {
-                    let bound = self.scope.lookup(buf, &none, prefix).unwrap_or_default();
-                    owned(self.scope.name(buf, &none, bound))
-                }
-            };
-            let value = value_text(slice(buf, attr.value.span)).into_owned();
-            attrs.push(OpenAttr { ns, name: owned(slice(buf, attr.name.local())), value });
-        }
-        let ns = owned(self.scope.name(buf, &none, self.bound));
-        let root = self.scope.to_root(buf);
-        self.root_name.clear();
-        self.root_name.extend_from_slice(slice(buf, self.tag.name.raw()));
-        self.open = OpenTag { ns, name: owned(slice(buf, self.tag.name.local())), attrs, root };
-        self.scope.set_root(&self.open.root);
-        self.place = Place::Stream;
-        Ok(Some(ItemKind::Open))
-    }
-}
-
-/// Takes an attribute of the first-level element into its head, if that holds it.
-fn note(head: &mut Head, buf: &[u8], attr: &Written) {
-    if attr.name.colon != 0 {
-        if slice(buf, attr.name.raw()) == b"xml:lang" {
-            head.lang = Some(attr.value);
-        }
-        return;
-    }
-    match slice(buf, attr.name.raw()) {
-        b"id" => head.id = Some(attr.value),
-        b"to" => head.to = Some(attr.value),
-        b"type" => head.kind = Some(attr.value),
-        b"from" => head.from = Some(attr.value),
-        _ => {}
+    /// What a huge element made grow is given back; what usual ones need is kept.
+    fn trim(&mut self) {
+        const USUAL: usize = 64;
+        self.tag.attrs.clear();
+        self.tag.attrs.shrink_to(USUAL);
+        self.scratch.clear();
+        self.scratch.shrink_to(USUAL);
+        self.stack.shrink_to(USUAL);
+        self.scope.trim(USUAL);
     }
 }
 

@@ -1,6 +1,6 @@
 //! One book, many proofs: plays it in every way, and holds all plays to the same bytes.
 //!
-//! Takes a book, gives the number of plays or the first failure with the way in which it came. A panic of the core is
+//! Takes a book, gives what came out and the number of plays, or the first failure with the way in which it came. A panic of the core is
 //! a failure like any other.
 
 use super::cut::Cut;
@@ -18,7 +18,7 @@ pub(crate) struct Refuted {
 }
 
 /// Plays a book in every way there is; random cuts follow from `seeds`.
-pub(crate) fn prove(book: &Book, path: &Path, seeds: &[u64]) -> Result<usize, Refuted> {
+pub(crate) fn prove(book: &Book, path: &Path, seeds: &[u64]) -> Result<(usize, Played), Refuted> {
     let plain = Way { cut: Cut::Lines, swap: false, watched: false, patient: false };
     let first = play(book, path, plain)?;
     let mut ways = vec![
@@ -43,7 +43,7 @@ pub(crate) fn prove(book: &Book, path: &Path, seeds: &[u64]) -> Result<usize, Re
             failure: Failure { line: 0, text: "(as line by line)".to_owned(), why },
         })?;
     }
-    Ok(1 + ways.len())
+    Ok((1 + ways.len(), first))
 }
 
 /// Plays a book once; a panic becomes a failure at the line that was reached.
@@ -81,14 +81,14 @@ mod tests {
     use super::super::parse;
     use super::*;
 
-    fn prove_text(steps: &str) -> Result<usize, Refuted> {
+    fn prove_text(steps: &str) -> Result<(usize, Played), Refuted> {
         let book = parse::book(&format!("# A test of the runner.\n{steps}")).unwrap();
         prove(&book, Path::new("book.play"), &[1, 2])
     }
 
     #[test]
     fn a_book_that_holds_is_played_in_every_way() {
-        let plays = prove_text("open juliet@example.org/balcony\nC: <presence/>\nC: <message/>\nsame S").unwrap();
+        let (plays, _) = prove_text("open juliet@example.org/balcony\nC: <presence/>\nC: <message/>\nsame S").unwrap();
         assert_eq!(plays, 12);
     }
 

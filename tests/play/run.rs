@@ -330,8 +330,8 @@ impl<'a> Play<'a> {
                 self.give_bytes(from, &piece)?;
             }
         }
-        if injected {
-            // Had the bytes behind come a moment later, a handshake would have been asked for before the leg was closed.
+        if injected && !matches!(self.way.cut, Cut::Lines | Cut::Glued) {
+            // The bytes behind came in a piece of their own: a handshake was asked for before the leg was closed.
             let asked = self.acts.iter().position(|a| *a == Act::StartTls(from));
             let closed = self.acts.iter().position(|a| matches!(a, Act::Close(side, _) if *side == from));
             if let (Some(asked), Some(closed)) = (asked, closed)

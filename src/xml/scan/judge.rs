@@ -101,7 +101,7 @@ fn prefixes(tag: &Tag, scope: &Scope, around: Around<'_>, order: &mut Vec<Prefix
     }
     let local = |p: &Prefixed| slice(around.buf, p.attr.name.local());
     let by_name = |a: &Prefixed, b: &Prefixed| match local(a).cmp(local(b)) {
-        Ordering::Equal if a.bound.ns == b.bound.ns => Ordering::Equal,
+        Ordering::Equal if a.bound.is(b.bound) => Ordering::Equal,
         Ordering::Equal => {
             let name = |p: &Prefixed| scope.name(around.buf, around.root, p.bound);
             name(a).cmp(name(b))

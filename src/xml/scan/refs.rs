@@ -17,7 +17,10 @@ pub(super) enum Ref {
     Bad(Fault, &'static str),
 }
 
-/// Nobody needs more leading zeros than fit in here; so an unfinished reference is read again without much cost.
+/// Digits of a character reference: as many as rxml takes, and leading zeros enough for anybody.
+const DIGITS: usize = 8;
+
+/// An entity with a longer name is refused before its end, so an unfinished reference is read again without much cost.
 const LONGEST: usize = 64;
 
 /// Reads the reference that `bytes` begins with.
@@ -46,7 +49,7 @@ fn number(digits: &[u8], before: usize, radix: u32) -> Ref {
         if value > 0x0010_FFFF {
             return BAD;
         }
-        if before + i >= LONGEST {
+        if i >= DIGITS {
             return Ref::Bad(Fault::Limit, "a character reference with too many digits");
         }
     }

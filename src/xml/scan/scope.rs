@@ -40,15 +40,32 @@ impl Known {
     }
 }
 
-/// What a name's prefix stands for.
+/// What a name's prefix stands for. (Small on purpose: it is handed around for every start tag.)
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Bound {
-    pub(super) ns: NsRef,
     pub(super) known: Known,
     /// Resolved by the root in a way another root would not: see [`crate::xml::Head::leans`].
     pub(super) leans: bool,
-    /// Index into [`Scope::decls`] plus one, if it is a declaration inside the element.
-    decl: usize,
+    declared: Declared,
+}
+
+/// Where a binding was declared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Declared {
+    /// Nowhere, or it is `xml`, whose binding nobody needs to declare.
+    #[default]
+    Nowhere,
+    /// Index into [`Root::decls`].
+    Root(u16),
+    /// Index into [`Scope::decls`].
+    Here(u32),
+}
+
+impl Bound {
+    /// Whether two bindings are one and the same declaration.
+    pub(super) fn is(self, other: Self) -> bool {
+        self.known == other.known && self.declared == other.declared
+    }
 }
 
 /// One declaration inside the element being read.
@@ -89,11 +106,8 @@ impl Scope {
                 "stream" => known != Known::Stream,
                 _ => true,
             };
-            let ns = match (known, u16::try_from(i)) {
-                (Known::None, _) | (_, Err(_)) => NsRef::None,
-                (_, Ok(i)) => NsRef::Root(i),
-            };
-            let bound = Bound { ns, known, leans, decl: 0 };
+            let declared = u16::try_from(i).map_or(Declared::Nowhere, Declared::Root);
+            let bound = Bound { known, leans, declared };
             self.roots.push(bound);
             if prefix.is_empty() {
                 self.root_default = bound;
@@ -115,6 +129,11 @@ impl Scope {
                 self.unescaped.truncate(text.start as usize);
             }
         }
+    }
+    /// Gives back memory beyond what so many declarations need.
+    pub(super) fn trim(&mut self, usual: usize) {
+        self.decls.shrink_to(usual);
+        self.unescaped.shrink_to(usual * 16);
     }
     /// Takes a declaration `xmlns='…'` or `xmlns:p='…'`.
     pub(super) fn declare(&mut self, buf: &[u8], name: &QName, value: Value, longest: usize) -> Result<(), Bad> {
@@ -163,37 +182,46 @@ impl Scope {
     }
     /// What an element name without prefix is in.
     pub(super) fn unprefixed(&self) -> Bound {
-        match self.default.and_then(|i| self.decls.get(i as usize)) {
-            Some(decl) => local(decl, self.default.map_or(0, |i| i as usize)),
+        match self.default.and_then(|i| Some((i, self.decls.get(i as usize)?))) {
+            Some((i, decl)) => Bound { known: decl.known, leans: false, declared: Declared::Here(i) },
             None => self.root_default,
         }
     }
     /// What a prefix is bound to, if it is.
     pub(super) fn lookup(&self, buf: &[u8], root: &Root, prefix: &[u8]) -> Option<Bound> {
         if prefix == b"xml" {
-            return Some(Bound { ns: NsRef::Xml, known: Known::Xml, ..Bound::default() });
+            return Some(Bound { known: Known::Xml, ..Bound::default() });
         }
         let found = self.decls.iter().enumerate().rev().find(|(_, d)| same(slice(buf, d.prefix), prefix));
         if let Some((i, decl)) = found {
-            return Some(local(decl, i));
+            return Some(Bound { known: decl.known, leans: false, declared: Declared::Here(off(i)) });
         }
         let at = root.decls.iter().rposition(|(p, _)| same(p.as_bytes(), prefix))?;
         self.roots.get(at).copied()
     }
+    /// A binding that is in force, as a head shows it.
+    pub(super) fn ns_ref(&self, bound: Bound) -> NsRef {
+        match (bound.known, bound.declared) {
+            (Known::None, _) => NsRef::None,
+            (Known::Xml, _) => NsRef::Xml,
+            (_, Declared::Root(i)) => NsRef::Root(i),
+            (_, Declared::Here(i)) => self.decls.get(i as usize).map_or(NsRef::None, |d| NsRef::Local(d.value)),
+            (_, Declared::Nowhere) => NsRef::None,
+        }
+    }
     /// The namespace name of a binding that is in force.
     pub(super) fn name<'a>(&'a self, buf: &'a [u8], root: &'a Root, bound: Bound) -> &'a [u8] {
-        match bound.ns {
-            NsRef::None => b"",
-            NsRef::Xml => XML_NS.as_bytes(),
-            NsRef::Root(i) => root.decls.get(usize::from(i)).map_or(b"", |(_, name)| name.as_bytes()),
-            NsRef::Local(value) if !value.escaped => slice(buf, value.span),
-            NsRef::Local(_) => self.decls.get(bound.decl.wrapping_sub(1)).map_or(b"", |decl| self.text(buf, decl)),
+        match (bound.known, bound.declared) {
+            (Known::Xml, _) => XML_NS.as_bytes(),
+            (_, Declared::Root(i)) => root.decls.get(usize::from(i)).map_or(b"", |(_, name)| name.as_bytes()),
+            (_, Declared::Here(i)) => self.decls.get(i as usize).map_or(b"", |decl| self.text(buf, decl)),
+            (_, Declared::Nowhere) => b"",
         }
     }
     /// Whether two bindings are of the same namespace.
     pub(super) fn equal(&self, buf: &[u8], root: &Root, a: Bound, b: Bound) -> bool {
-        a.ns == b.ns
-            || a.known == b.known && (a.known != Known::Other || same(self.name(buf, root, a), self.name(buf, root, b)))
+        a.known == b.known
+            && (a.known != Known::Other || a.is(b) || same(self.name(buf, root, a), self.name(buf, root, b)))
     }
     /// The declarations made so far as a root keeps them.
     pub(super) fn to_root(&self, buf: &[u8]) -> Root {
@@ -201,11 +229,6 @@ impl Scope {
         let decls = self.decls.iter().map(|d| (owned(slice(buf, d.prefix)), owned(self.text(buf, d)))).collect();
         Root { decls }
     }
-}
-
-fn local(decl: &Decl, index: usize) -> Bound {
-    let ns = if decl.known == Known::None { NsRef::None } else { NsRef::Local(decl.value) };
-    Bound { ns, known: decl.known, leans: false, decl: index + 1 }
 }
 
 /// The bytes of a span; nothing if it does not fit (cannot happen).

@@ -33,36 +33,30 @@ pub(super) fn check(chunk: &[u8]) -> Checked {
 
 /// The first control character or non-character XML 1.0 §2.2 forbids. (Surrogates are no UTF-8.)
 fn illegal(bytes: &[u8], cr: &mut bool) -> Option<usize> {
-    let (blocks, rest) = bytes.as_chunks::<64>();
+    let (blocks, rest) = bytes.as_chunks::<32>();
     let mut start = 0;
     for block in blocks {
-        let odd = classify(block);
-        *cr |= odd & CR != 0;
-        if odd & (CONTROL | LEAD) != 0
+        if suspicious(block, cr)
             && let Some(at) = first(bytes, start, block)
         {
             return Some(at);
         }
         start += block.len();
     }
-    let odd = classify(rest);
-    *cr |= odd & CR != 0;
-    if odd & (CONTROL | LEAD) == 0 { None } else { first(bytes, start, rest) }
+    if suspicious(rest, cr) { first(bytes, start, rest) } else { None }
 }
 
-const CONTROL: u8 = 1;
-const CR: u8 = 2;
-const LEAD: u8 = 4;
-
-/// What is among the bytes. No early exit in here: the compiler makes vector code of it.
+/// Whether there may be something forbidden. No early exit in here: the compiler makes vector code of it.
 #[inline(always)]
-fn classify(block: &[u8]) -> u8 {
-    let mut odd = 0;
+fn suspicious(block: &[u8], cr: &mut bool) -> bool {
+    let (mut control, mut returns, mut lead) = (false, false, false);
     for &b in block {
-        let control = (b < 0x20) & (b != b'\t') & (b != b'\n') & (b != b'\r');
-        odd |= u8::from(control) | u8::from(b == b'\r') << 1 | u8::from(b == 0xEF) << 2;
+        control |= (b < 0x20) & (b != b'\t') & (b != b'\n') & (b != b'\r');
+        returns |= b == b'\r';
+        lead |= b == 0xEF;
     }
-    odd
+    *cr |= returns;
+    control | lead
 }
 
 #[cold]
