@@ -33,6 +33,7 @@ fn day() -> Value {
         "vcard_get",
         "ping",
         { "do": "message", "body": "Ein Gruß an mich" },
+        { "do": "message", "as": "long message", "body": "Öfter mal was Längeres. ".repeat(4000) },
         "presence",
     ])
 }
@@ -51,6 +52,7 @@ fn check_day(seen: &Seen, tls: &str) {
     assert_eq!(seen.ok("vcard_get")["fn"], FULL_NAME);
     assert_eq!(seen.ok("ping")["type"], "result");
     assert_eq!(seen.ok("message")["from"], login["jid"]);
+    seen.ok("long message");
     seen.ok("presence");
     assert!(seen.received().ends_with("</stream:stream>"), "{}", seen.received());
 }
