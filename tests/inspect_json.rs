@@ -149,11 +149,13 @@ fn everything_else() {
 
 #[test]
 fn the_end() {
-    let mut tally = Tally::default();
-    tally.stanzas = [[1, 2, 3], [4, 5, 6]];
-    tally.bytes = [7, 8];
-    tally.iqs = vec![IqCount { ns: "urn:xmpp:ping".into(), requests: 9, results: 8, errors: 1 }];
-    tally.findings = vec![("rule5", 2)];
+    let tally = Tally {
+        stanzas: [[1, 2, 3], [4, 5, 6]],
+        bytes: [7, 8],
+        iqs: vec![IqCount { ns: "urn:xmpp:ping".into(), requests: 9, results: 8, errors: 1 }],
+        findings: vec![("rule5", 2)],
+        ..Tally::default()
+    };
     let all = events(&[Note::Bound("a@b/c".into()), Note::Over(Box::new(tally))]);
     assert_eq!(
         all[1],

@@ -28,14 +28,14 @@ fn info(kind: &str, id: &str, from: &str, to: &str, payload: (&str, &str)) -> St
 
 fn tally() -> Tally {
     let iq = |ns: &str, requests, results, errors| IqCount { ns: ns.to_owned(), requests, results, errors };
-    let mut tally = Tally::default();
-    tally.stanzas = [[2, 1, 14], [1204, 7, 14]];
-    tally.bytes = [4_210, 1_500_000];
-    tally.iqs = vec![iq("urn:xmpp:ping", 12, 12, 0), iq("vcard-temp", 1, 0, 1), iq("urn:example:x", 1, 0, 0)];
-    tally.findings = vec![("rule5", 2), ("rule7-3920", 1)];
-    tally.stopped = 2;
-    tally.rewritten = 1;
-    tally
+    Tally {
+        stanzas: [[2, 1, 14], [1204, 7, 14]],
+        bytes: [4_210, 1_500_000],
+        iqs: vec![iq("urn:xmpp:ping", 12, 12, 0), iq("vcard-temp", 1, 0, 1), iq("urn:example:x", 1, 0, 0)],
+        findings: vec![("rule5", 2), ("rule7-3920", 1)],
+        stopped: 2,
+        rewritten: 1,
+    }
 }
 
 /// A session with a bit of everything.
@@ -199,9 +199,11 @@ fn nothing_a_peer_chose_reaches_the_terminal_as_it_is() {
     let text = || HOSTILE.to_owned();
     let what = info(HOSTILE, HOSTILE, HOSTILE, HOSTILE, (HOSTILE, HOSTILE));
     let tls = TlsInfo { version: text(), cipher: text(), name: Some(text()), alpn: Some(text()) };
-    let mut counts = Tally::default();
-    counts.stanzas = [[1, 0, 0], [0, 0, 0]];
-    counts.iqs = vec![IqCount { ns: text(), requests: 1, ..IqCount::default() }];
+    let counts = Tally {
+        stanzas: [[1, 0, 0], [0, 0, 0]],
+        iqs: vec![IqCount { ns: text(), requests: 1, ..IqCount::default() }],
+        ..Tally::default()
+    };
     let all = vec![
         Note::Tls(c, tls),
         Note::Joined { domain: text(), stripped: vec![text()] },

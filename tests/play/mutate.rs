@@ -4,6 +4,7 @@
 //! a failure like any other.
 
 use super::cut::Cut;
+use super::expect::differ;
 use super::parse::{Book, StepKind};
 use super::run::{self, Failure, Played, Way};
 use std::cell::Cell;
@@ -63,7 +64,7 @@ fn play(book: &Book, path: &Path, way: Way) -> Result<Played, Refuted> {
 fn same(book: &Book, first: &Played, again: &Played) -> Result<(), String> {
     for (side, (a, b)) in ["C", "S"].iter().zip(first.to.iter().zip(&again.to)) {
         if a != b {
-            return Err(run::differ(&format!("other bytes to {side}"), a, b));
+            return Err(differ(&format!("other bytes to {side}"), a, b));
         }
     }
     if first.tally != again.tally {

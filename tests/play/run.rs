@@ -8,10 +8,11 @@
 //! * shows a watcher other bytes than it sent, other findings than it told, or items out of order,
 //! * says that it is over before it is, or twice, or never.
 
-use super::compare::{self, Item, Names};
+use super::compare::{self, Names};
 use super::cut::{self, Cut, Line};
+use super::expect::differ;
 use super::open;
-use super::parse::{self, Book, Bytes, NoteKind, Step, StepKind};
+use super::parse::{self, Book, Bytes, Step, StepKind};
 use iqtap::config;
 use iqtap::policy::{Policy, Route};
 use iqtap::script::{ScriptLimits, ScriptSet};
@@ -142,7 +143,7 @@ fn expand(steps: &[Step], route: &Route) -> Result<Vec<Step>, String> {
 }
 
 /// The state of one play.
-struct Play<'a> {
+pub(super) struct Play<'a> {
     book: &'a Book,
     path: &'a Path,
     way: Way,
@@ -154,16 +155,16 @@ struct Play<'a> {
     now: Timestamp,
     out: Outbox,
     /// What came out and was not yet expected.
-    pending: [Vec<u8>; 2],
-    acts: VecDeque<Act>,
+    pub(super) pending: [Vec<u8>; 2],
+    pub(super) acts: VecDeque<Act>,
     /// What was asked for, expected, and not yet answered.
-    asked: Vec<Act>,
-    notes: Vec<Note>,
+    pub(super) asked: Vec<Act>,
+    pub(super) notes: Vec<Note>,
     /// What the peers sent since something was last expected.
     just_sent: [Vec<u8>; 2],
     /// Bytes the session does not want yet.
     held: [VecDeque<Vec<u8>>; 2],
-    names: Names,
+    pub(super) names: Names,
     /// Which legs stand.
     open: [bool; 2],
     /// Which legs the peer has ended without a word: the session may close them, but need not.
@@ -511,100 +512,4 @@ impl<'a> Play<'a> {
         }
         Ok(())
     }
-
-    fn tree(&mut self, side: Side, expected: &str) -> Result<(), String> {
-        let pending = &mut self.pending[side.index()];
-        let came = |why: &str| format!("{why}\nexpected: {expected}\ncame:     {}", compare::show(pending));
-        let (len, item) = match compare::first_item(pending) {
-            Ok(Some(found)) => found,
-            Ok(None) if pending.is_empty() => return Err(came("nothing came")),
-            Ok(None) => return Err(came("something unfinished came")),
-            Err(why) => return Err(came(&why)),
-        };
-        if matches!(item, Item::Header(_)) && !pending.starts_with(b"<?xml version='1.0'?>") {
-            return Err(came("a header without the XML declaration (RFC 6120 §11.5)"));
-        }
-        compare::matches(expected, &item, &mut self.names).map_err(|why| came(&why))?;
-        pending.drain(..len);
-        Ok(())
-    }
-
-    fn exactly(&mut self, side: Side, expected: &[u8]) -> Result<(), String> {
-        let pending = &mut self.pending[side.index()];
-        if !pending.starts_with(expected) {
-            return Err(differ("other bytes came", expected, pending));
-        }
-        pending.drain(..expected.len());
-        Ok(())
-    }
-
-    fn act(&mut self, expected: &Act) -> Result<(), String> {
-        match self.acts.pop_front() {
-            Some(act) if act == *expected => Ok(()),
-            Some(act) => Err(format!("{expected:?} was expected, {act:?} came")),
-            None => Err(format!("{expected:?} was expected, nothing was asked for; {}", self.unread())),
-        }
-    }
-
-    /// Expects what is about to be answered, unless it was expected before.
-    fn answerable(&mut self, expected: Act) -> Result<(), String> {
-        match self.asked.iter().position(|act| *act == expected) {
-            Some(at) => {
-                self.asked.remove(at);
-                Ok(())
-            }
-            None => self.act(&expected),
-        }
-    }
-
-    fn finding(&mut self, from: Side, expected: &str, part: &str) -> Result<(), String> {
-        self.take_note(|note| {
-            matches!(note, Note::Finding { side, finding, .. }
-                if *side == from && finding.code == expected && finding.text.contains(part))
-        })
-    }
-
-    fn note(&mut self, kind: NoteKind, parts: &[String]) -> Result<(), String> {
-        let all_in = |text: &str| parts.iter().all(|part| text.contains(part.as_str()));
-        self.take_note(|note| match (kind, note) {
-            (NoteKind::Hint, Note::Hint(text))
-            | (NoteKind::ScriptError, Note::ScriptError(text))
-            | (NoteKind::Mechanism, Note::Mechanism(text)) => all_in(text),
-            (NoteKind::Log, Note::Log(log)) => all_in(&format!("{} {} {}", log.level, log.script, log.text)),
-            (NoteKind::Joined, Note::Joined { domain, stripped }) => {
-                all_in(&format!("{domain} stripped={}", stripped.join(",")))
-            }
-            (NoteKind::StreamError, Note::StreamError { side, condition, text }) => {
-                let side = if *side == Side::Client { "C" } else { "S" };
-                all_in(&format!("{side} {} {text}", condition.name()))
-            }
-            (NoteKind::Over, Note::Over(tally)) => all_in(&format!("{tally:?}")),
-            _ => false,
-        })
-    }
-
-    fn take_note(&mut self, wanted: impl Fn(&Note) -> bool) -> Result<(), String> {
-        match self.notes.iter().position(wanted) {
-            Some(at) => {
-                self.notes.remove(at);
-                Ok(())
-            }
-            None => Err(format!("no such note; these were made: {:#?}", self.notes)),
-        }
-    }
-
-    fn unread(&self) -> String {
-        format!("to C: {} to S: {}", compare::show(&self.pending[0]), compare::show(&self.pending[1]))
-    }
-}
-
-/// Two runs of bytes, and where they part.
-pub(crate) fn differ(why: &str, expected: &[u8], came: &[u8]) -> String {
-    let at = expected.iter().zip(came).take_while(|(a, b)| a == b).count();
-    let from = at.saturating_sub(40);
-    format!(
-        "{why}, from byte {at} on\nexpected: ...{}\ncame:     ...{}",
-        compare::show(&expected[from..]),
-        compare::show(&came[from.min(came.len())..])
-    )
 }
