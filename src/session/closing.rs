@@ -108,10 +108,12 @@ impl Core {
             Side::Client => self.client == ClientPhase::Handshake,
             Side::Server => matches!(self.server, ServerPhase::Idle | ServerPhase::Dialing | ServerPhase::Handshake),
         };
-        if speechless || self.leg_ref(side).gone || self.leg_ref(side).out_closed {
+        let unheaded = !self.leg_ref(side).header_sent;
+        if speechless || self.leg_ref(side).gone || self.leg_ref(side).out_closed || (unheaded && side == Side::Server)
+        {
             return;
         }
-        if side == Side::Client && !self.leg_ref(side).header_sent {
+        if unheaded {
             let header = self.own_header();
             self.send_header(side, &header, out);
         }

@@ -9,6 +9,7 @@
 //!                                    +---------------------------- Parked <--- restart after SASL ----+
 //! ```
 
+use super::bind::IqAuth;
 use super::tally::Pending;
 use super::{Act, Dir, Fate, How, Note, Origin, Outbox, Tally, What};
 use crate::policy::{Policy, Route};
@@ -94,8 +95,8 @@ pub(super) struct SaslWatch {
     pub(super) said_y: bool,
     /// We took channel binding out of the features.
     pub(super) stripped_binding: bool,
-    /// An XEP-0078 set under way: its id and the JID it asks for.
-    pub(super) iq_auth: Option<(String, String)>,
+    /// An XEP-0078 set under way.
+    pub(super) iq_auth: Option<IqAuth>,
 }
 
 /// All of a session but its scanners.
@@ -329,10 +330,10 @@ impl Core {
         self.restart(Side::Server);
     }
 
-    /// Held bytes are bounded by what one element may be before login.
+    /// Held bytes are bounded by what one element may be.
     pub(super) fn bound_held(&mut self, side: Side, out: &mut Outbox) {
         let held = self.gate(side) == Gate::Held;
-        if held && self.leg_ref(side).pending.len() > self.route.limits_before.stanza_bytes {
+        if held && self.leg_ref(side).pending.len() > self.limits(side).stanza_bytes {
             self.too_much_held(side, out);
         }
     }

@@ -8,6 +8,7 @@ use super::{Fate, Note, Origin, Outbox, What};
 use crate::xml::View;
 use crate::xmpp::sasl::{Failure, failure, is_stripped, says_y};
 use crate::xmpp::{Side, StreamCondition, StreamError};
+use bytes::Buf;
 
 impl Core {
     /// `auth`, `response` or `abort` from the client.
@@ -24,6 +25,12 @@ impl Core {
                 return self.refuse_mechanism(number, Failure::InvalidMechanism, text, out);
             }
             self.sasl.said_y = mechanism.starts_with("SCRAM-") && says_y(auth.text().trim());
+            let bare = !self.leg_ref(Side::Client).tls && self.leg_ref(Side::Server).tls;
+            if mechanism == "PLAIN" && bare {
+                let text =
+                    "the client sends its password in the clear: TLS is off on its leg, although the server has it";
+                out.notes.push(Note::Hint(text.to_owned()));
+            }
             out.notes.push(Note::Mechanism(mechanism));
         }
         self.forward_other(Side::Client, view, out);
@@ -46,6 +53,10 @@ impl Core {
                 self.server = ServerPhase::Parked;
                 self.restart(Side::Client);
                 self.restart(Side::Server);
+                // What was sent before <success/> belongs to the old document: white space, if anything.
+                let held = &mut self.leg(Side::Client).pending;
+                let space = held.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+                held.advance(space);
             }
             name => {
                 self.client = ClientPhase::Joined;
