@@ -129,6 +129,8 @@ pub(super) struct Core {
     pub(super) close_deadline: Option<Timestamp>,
     /// A leg's scanner must be renewed.
     pub(super) restarted: bool,
+    /// White space may still come that the client sent behind its last word in SASL: none of the new document's.
+    pub(super) stale_space: bool,
     /// The client has authenticated without a restart: its limits widen with the next element.
     pub(super) relax_limits: bool,
     /// What a side sent while it was held may be scanned now.
@@ -169,6 +171,7 @@ impl Core {
             login_deadline,
             close_deadline: None,
             restarted: false,
+            stale_space: false,
             relax_limits: false,
             resume: [false; 2],
             over: false,
@@ -247,6 +250,16 @@ impl Core {
         leg.new_document = true;
         leg.header_sent = false;
         self.restarted = true;
+    }
+
+    /// How many bytes at the front belong to the document before: see `stale_space`.
+    pub(super) fn stale(&mut self, side: Side, buffer: &[u8]) -> usize {
+        if !self.stale_space || side == Side::Server || self.gate(side) != Gate::Open {
+            return 0;
+        }
+        let space = buffer.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        self.stale_space = space == buffer.len();
+        space
     }
 
     /// What this side sent while it was held may be scanned now.

@@ -126,7 +126,7 @@ impl Session {
 
     /// Takes finished items off the front of `buffer`; gives how many bytes are done with.
     fn scan(&mut self, side: Side, buffer: &[u8], out: &mut Outbox) -> usize {
-        let mut at = 0;
+        let mut at = self.core.stale(side, buffer);
         while let Some(rest) = buffer.get(at..).filter(|rest| !rest.is_empty()) {
             match self.core.gate(side) {
                 Gate::Open => {}

@@ -3,12 +3,12 @@
 //!
 //! Must not look into the exchange beyond the mechanism's name and the gs2 flag.
 
+use super::closing::describe;
 use super::core::{ClientPhase, Core, ServerPhase};
 use super::{Fate, Note, Origin, Outbox, What};
-use crate::xml::View;
+use crate::xml::{View, parse_element};
 use crate::xmpp::sasl::{Failure, failure, is_stripped, says_y};
-use crate::xmpp::{Side, StreamCondition, StreamError};
-use bytes::Buf;
+use crate::xmpp::{Side, StreamCondition, StreamError, ns};
 
 impl Core {
     /// `auth`, `response` or `abort` from the client.
@@ -53,23 +53,23 @@ impl Core {
                 self.server = ServerPhase::Parked;
                 self.restart(Side::Client);
                 self.restart(Side::Server);
-                // What was sent before <success/> belongs to the old document: white space, if anything.
-                let held = &mut self.leg(Side::Client).pending;
-                let space = held.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-                held.advance(space);
+                self.stale_space = true;
             }
             name => {
                 self.client = ClientPhase::Joined;
                 if name == "failure" {
-                    self.explain_failure(out);
+                    self.explain_failure(view, out);
                 }
             }
         }
         self.resume(Side::Client);
     }
 
-    /// What stripping channel binding costs is said when it bites (RFC 5802 §6).
-    fn explain_failure(&self, out: &mut Outbox) {
+    /// A refused login is said; and what stripping channel binding costs, when it bites (RFC 5802 §6).
+    fn explain_failure(&self, view: &View<'_>, out: &mut Outbox) {
+        if let Ok(failure) = parse_element(view.bytes, view.root, view.head) {
+            out.notes.push(Note::Hint(format!("the server refused the login: {}", describe(&failure, ns::SASL))));
+        }
         if self.sasl.said_y && self.sasl.stripped_binding {
             let text = "the login failed after the client said it supports channel binding (SCRAM flag 'y'): iqtap has to \
                         take the -PLUS mechanisms away, and this server treats that as a downgrade attack. Turn channel \
