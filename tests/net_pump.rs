@@ -5,9 +5,13 @@
 mod net_support;
 
 use iqtap::config::Upstream;
-use iqtap::net::{BindError, Server, Setup};
+use iqtap::net::{BindError, Server, SessionInfo, Setup, Sink};
+use iqtap::session::{Note, Tally};
+use iqtap::xmpp::Timestamp;
 use net_support::{HEADER, Lab, MECHANISMS, Peer, soon};
 use std::fmt::Write as _;
+use std::sync::mpsc;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket};
 
@@ -209,6 +213,68 @@ async fn who_says_nothing_is_cut_by_the_login_deadline() {
         let told = lab.client().await.end().await;
         assert!(told.contains("connection-timeout"), "{told}");
     }
+}
+
+/// Takes nothing until it is let go.
+struct Stuck(mpsc::Receiver<()>);
+
+impl Sink for Stuck {
+    fn take(&mut self, _: &SessionInfo, _: Timestamp, _: &Note) {
+        let _ = self.0.recv(); // once let go, for good
+    }
+    fn finish(&mut self, _: &Tally) {}
+}
+
+/// Writes `text` again and again until nothing is taken for a while; gives how much was.
+async fn flood(peer: &mut Peer, text: &str, limit: usize) -> usize {
+    let mut sent = 0;
+    while sent < limit {
+        let rest = &text.as_bytes()[sent % text.len()..];
+        match tokio::time::timeout(Duration::from_millis(500), peer.stream.write(rest)).await {
+            Ok(count) => sent += count.unwrap(),
+            Err(_) => break,
+        }
+    }
+    sent
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_tiny_stanzas_waits_for_a_stuck_sink() {
+    let (let_go, stuck) = mpsc::channel();
+    let lab = Lab::start(|setup, _| setup.sinks = vec![Box::new(Stuck(stuck))]).await;
+    let (mut client, mut server) = lab.joined().await;
+    let passed = async {
+        let (mut passed, mut buffer) = (0, vec![0; 65_536]);
+        while let Ok(count) = tokio::time::timeout(Duration::from_millis(1000), server.stream.read(&mut buffer)).await {
+            passed += count.unwrap();
+        }
+        passed
+    };
+    let presences = "<presence/>".repeat(6_000);
+    let (_, passed) = tokio::join!(flood(&mut client, &presences, 64 << 20), passed);
+    // Two notes for each, of at least 600 bytes: 8 MiB may wait, and 2 more in the session itself.
+    let stanzas = passed / "<presence/>".len();
+    assert!(stanzas * 1200 < 10 << 20, "{stanzas} were forwarded though nobody takes what is told of them");
+    assert!(stanzas * 1200 > 6 << 20, "only {stanzas} were forwarded");
+    drop((client, let_go));
+    assert_eq!(server.end().await.len() % "<presence/>".len(), 0);
+    let summary = lab.stopped().await;
+    assert!(summary.tally.stanzas[0][1] >= stanzas as u64, "{:?}", summary.tally);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stopping_does_not_wait_for_a_stuck_sink() {
+    let (let_go, stuck) = mpsc::channel();
+    let mut lab = Lab::start(|setup, _| setup.sinks = vec![Box::new(Stuck(stuck))]).await;
+    let (mut client, _server) = lab.joined().await;
+    flood(&mut client, &"<presence/>".repeat(6_000), 64 << 20).await;
+    let asked = std::time::Instant::now();
+    lab.stop();
+    let told = client.end().await;
+    assert!(told.contains("<system-shutdown"), "{told}");
+    lab.stopped().await;
+    assert!(asked.elapsed() < Duration::from_secs(6), "took {:?}", asked.elapsed());
+    drop(let_go);
 }
 
 #[tokio::test]
