@@ -129,6 +129,20 @@ async fn an_upstream_that_cannot_be_reached_is_told_to_the_client() {
 }
 
 #[tokio::test]
+async fn a_session_given_up_at_once_does_not_dial() {
+    let lab = Lab::start(|_, _| {}).await;
+    let mut client = lab.client().await;
+    // Held back until the server stands, and then too much of it: one read.
+    client.send(&format!("{HEADER}{}", "<presence/>".repeat(5_000))).await;
+    let told = client.end().await;
+    assert!(told.ends_with("</stream:stream>"), "{told}");
+    let address = lab.upstream.local_addr().unwrap();
+    let mine = tokio::net::TcpStream::connect(address).await.unwrap();
+    let (_, first) = lab.upstream.accept().await.unwrap();
+    assert_eq!(first, mine.local_addr().unwrap(), "somebody else had dialed before");
+}
+
+#[tokio::test]
 async fn the_client_may_die_at_any_phase() {
     // The server learns of it at once, not when the login is late.
     let lab = Lab::start(|setup, _| setup.route.login_seconds = 3600).await;

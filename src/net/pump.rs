@@ -366,6 +366,9 @@ impl Pump {
                 continue;
             }
             self.close(std::mem::take(&mut closing)).await;
+            if self.session.is_over() {
+                continue; // it gave up after it had asked for this
+            }
             match act {
                 Act::Dial { domain } => self.dial(domain).await,
                 Act::StartTls(side) => self.start_tls(side).await,
