@@ -276,6 +276,32 @@ async fn a_flood_of_tiny_stanzas_waits_for_a_stuck_sink() {
     assert!(summary.tally.stanzas[0][1] >= stanzas as u64, "{:?}", summary.tally);
 }
 
+/// Says when a session is over.
+struct Overs(mpsc::Sender<()>);
+
+impl Sink for Overs {
+    fn take(&mut self, _: &SessionInfo, _: Timestamp, note: &Note) {
+        if matches!(note, Note::Over(_)) {
+            self.0.send(()).unwrap();
+        }
+    }
+    fn finish(&mut self, _: &Tally) {}
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_dies_is_noticed_though_the_other_does_not_read() {
+    let (over, overs) = mpsc::channel();
+    let lab = Lab::start(|setup, _| setup.sinks = vec![Box::new(Overs(over))]).await;
+    let (mut client, mut server) = lab.joined().await;
+    client.send("<message id='unread'/>").await;
+    flood(&mut server, &messages(1 << 20), 64 << 20).await;
+    assert!(overs.try_recv().is_err());
+    drop(server); // with bytes unread: a reset
+    let over = tokio::task::spawn_blocking(move || overs.recv_timeout(Duration::from_secs(8)));
+    over.await.unwrap().unwrap();
+    drop(client);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stopping_does_not_wait_for_a_stuck_sink() {
     let (let_go, stuck) = mpsc::channel();

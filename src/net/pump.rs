@@ -46,6 +46,11 @@ const HIGH_NOTES: usize = 512 * 1024;
 /// For the consumer to take notes when all sessions are to stop.
 const STOP_TELL_TIME: Duration = Duration::from_millis(500);
 
+/// A peer for which bytes wait and which takes none for so long is as good as gone.
+const STALL_MICROS: u64 = 60_000_000;
+/// While bytes wait for a peer, nothing may be read from the other, so it is looked at this often whether it is there.
+const LOOK_MICROS: u64 = 1_000_000;
+
 const SIDES: [Side; 2] = [Side::Client, Side::Server];
 
 /// One leg as the pump sees it.
@@ -60,6 +65,8 @@ struct Leg {
     ended: bool,
     /// Read, and not yet given to the session: its notes had to be told first.
     unfed: BytesMut,
+    /// Since when what waits for it has not become less.
+    stalled: Option<Timestamp>,
 }
 
 impl Leg {
@@ -91,6 +98,8 @@ pub(super) struct Pump {
     timer: Option<Pin<Box<Sleep>>>,
     timer_at: Timestamp,
     not_before: Timestamp,
+    /// When to look after peers next, while bytes wait for one.
+    look_at: Option<Timestamp>,
     stop: Pin<Box<OwnedNotified>>,
     stopping: bool,
     /// The client's first byte may still be that of a TLS handshake.
@@ -127,6 +136,7 @@ impl Pump {
             timer: None,
             timer_at: now,
             not_before: now,
+            look_at: None,
             stopping: false,
         }
     }
@@ -160,7 +170,7 @@ impl Pump {
             if self.has_news() {
                 return Poll::Ready(());
             }
-            if self.heed() {
+            if self.heed(cx) {
                 continue;
             }
             let mut moved = false;
@@ -186,6 +196,7 @@ impl Pump {
         for (leg, waiting) in self.legs.iter_mut().zip(&mut self.out.to) {
             if leg.broken || !leg.wire.is_open() {
                 waiting.clear();
+                leg.stalled = None;
                 continue;
             }
             while !waiting.is_empty() && !leg.broken {
@@ -193,9 +204,13 @@ impl Pump {
                     Poll::Ready(Ok(count)) if count > 0 => {
                         waiting.advance(count);
                         leg.unflushed = true;
+                        leg.stalled = None;
                     }
                     Poll::Ready(_) => leg.broken = true,
-                    Poll::Pending => break,
+                    Poll::Pending => {
+                        leg.stalled = leg.stalled.or_else(|| Some(self.clock.now()));
+                        break;
+                    }
                 }
             }
             if leg.unflushed {
@@ -290,14 +305,17 @@ impl Pump {
     }
 
     /// Tells the session that it is time or that it has to stop; whether there was such news.
-    fn heed(&mut self) -> bool {
+    fn heed(&mut self, cx: &mut Context<'_>) -> bool {
         self.now = self.clock.now();
         if self.shared.is_stopping() && !self.stopping {
             self.stopping = true;
             self.feed(Input::Stop);
             return true;
         }
-        let due = self.deadline().is_some_and(|deadline| deadline <= self.now);
+        if self.look_after(cx) {
+            return true;
+        }
+        let due = self.session_deadline().is_some_and(|deadline| deadline <= self.now);
         if due {
             self.not_before = Timestamp(self.now.0.saturating_add(TICK_MICROS));
             self.feed(Input::Tick);
@@ -305,7 +323,46 @@ impl Pump {
         due
     }
 
+    /// While bytes wait for a peer: whether one took none for too long, or has gone while nothing is read from it.
+    fn look_after(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.legs.iter().all(|leg| leg.stalled.is_none()) {
+            self.look_at = None;
+            return false;
+        }
+        let at = self.look_at.get_or_insert(Timestamp(self.now.0.saturating_add(LOOK_MICROS)));
+        if *at > self.now {
+            return false;
+        }
+        *at = Timestamp(self.now.0.saturating_add(LOOK_MICROS));
+        let mut ended = false;
+        for side in SIDES {
+            ended |= self.end_if_lost(cx, side);
+        }
+        ended
+    }
+
+    /// Ends a side that is reset or has stalled for too long; whether it has.
+    fn end_if_lost(&mut self, cx: &mut Context<'_>, side: Side) -> bool {
+        let leg = &mut self.legs[side.index()];
+        let stalled = leg.stalled.is_some_and(|since| self.now.0.saturating_sub(since.0) >= STALL_MICROS);
+        if leg.broken || !(stalled || leg.wire.is_reset(cx)) {
+            return false;
+        }
+        tracing::debug!(session = self.info.number, ?side, stalled, "lost");
+        leg.broken = true;
+        leg.unfed.clear();
+        if !leg.ended {
+            self.end(side);
+        }
+        true
+    }
+
+    /// When there is something to do though no socket says so.
     fn deadline(&self) -> Option<Timestamp> {
+        [self.session_deadline(), self.look_at].into_iter().flatten().min()
+    }
+
+    fn session_deadline(&self) -> Option<Timestamp> {
         self.session.deadline().map(|deadline| deadline.max(self.not_before))
     }
 
@@ -457,7 +514,7 @@ impl Pump {
                     return Poll::Ready(Some(done));
                 }
                 let gone = SIDES.into_iter().any(|side| !self.session.wants(side) && self.notice_end(cx, side));
-                if gone || self.heed() {
+                if gone || self.heed(cx) {
                     self.write(cx);
                     if self.session.is_over() || self.out.acts.iter().any(|act| matches!(act, Act::Close(..))) {
                         return Poll::Ready(None);

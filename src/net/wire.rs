@@ -6,10 +6,10 @@ use super::scratch;
 use crate::session::How;
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsStream;
@@ -61,14 +61,29 @@ impl Wire {
 
     /// Ready when the peer has gone and has left nothing unread.
     pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let tcp = match self {
-            Self::Plain(tcp) => tcp,
-            Self::Tls(tls) => tls.get_ref().0,
-            Self::Closed | Self::Lingering(..) => return Poll::Pending,
-        };
+        let Some(tcp) = self.tcp() else { return Poll::Pending };
         match ready!(tcp.poll_peek(cx, &mut ReadBuf::new(&mut [0]))) {
             Ok(1..) => Poll::Pending, // it will be read when it is wanted
             _ => Poll::Ready(()),
+        }
+    }
+
+    /// Whether the connection is broken both ways: what is unread is lost as well. Wakes nobody.
+    pub(super) fn is_reset(&self, cx: &mut Context<'_>) -> bool {
+        let Some(tcp) = self.tcp() else { return false };
+        match pin!(tcp.ready(Interest::WRITABLE | Interest::ERROR)).poll(cx) {
+            Poll::Ready(Ok(ready)) => ready.is_write_closed() || ready.is_error(),
+            Poll::Ready(Err(_)) => true,
+            Poll::Pending => false,
+        }
+    }
+
+    /// The socket, while it is open.
+    fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Plain(tcp) => Some(tcp),
+            Self::Tls(tls) => Some(tls.get_ref().0),
+            Self::Closed | Self::Lingering(..) => None,
         }
     }
 
