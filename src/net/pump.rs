@@ -14,7 +14,7 @@ use super::listen::Shared;
 use super::notes::{SessionInfo, Teller, Told, weight};
 use super::scratch;
 use super::tls::HANDSHAKE_BYTE;
-use super::wire::Wire;
+use super::wire::{self, Wire};
 use crate::policy::ClientTls;
 use crate::session::{Act, How, Input, Outbox, Session};
 use crate::xmpp::{Side, Timestamp};
@@ -114,7 +114,7 @@ impl Pump {
         let now = clock.now();
         let (route, policy) = (Arc::clone(&shared.route), Arc::clone(&shared.policy));
         let session = Session::new(now, route, policy, number, &peer, super::tls::random_seed());
-        let _ = tcp.set_nodelay(true); // only a matter of speed
+        wire::tune(&tcp);
         let mut out = Outbox { watched: shared.watched, ..Outbox::default() };
         if shared.route.client_tls == ClientTls::Direct {
             out.acts.push(Act::StartTls(Side::Client));
@@ -329,11 +329,12 @@ impl Pump {
             self.look_at = None;
             return false;
         }
-        let at = self.look_at.get_or_insert(Timestamp(self.now.0.saturating_add(LOOK_MICROS)));
+        let next = Timestamp(self.now.0.saturating_add(LOOK_MICROS));
+        let at = self.look_at.get_or_insert(next);
         if *at > self.now {
             return false;
         }
-        *at = Timestamp(self.now.0.saturating_add(LOOK_MICROS));
+        *at = next;
         let mut ended = false;
         for side in SIDES {
             ended |= self.end_if_lost(cx, side);

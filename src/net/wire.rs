@@ -4,6 +4,7 @@
 
 use super::scratch;
 use crate::session::How;
+use socket2::{SockRef, TcpKeepalive};
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
@@ -19,6 +20,18 @@ const SHUTDOWN_TIME: Duration = Duration::from_secs(1);
 /// How long we then wait for the peer's FIN, throwing away what it still sends. Closing a socket with unread bytes in
 /// it makes the kernel send a reset, and the peer may then never see the stream error that explains everything.
 const LINGER_TIME: Duration = Duration::from_secs(1);
+
+/// A connection on which nothing moves is tried after this long, and then so often: who has gone without a word (a
+/// machine switched off, a forgotten NAT entry) is noticed within minutes.
+const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Sets what every socket of ours has: no delay, keepalive. Neither is worth failing for.
+pub(super) fn tune(tcp: &TcpStream) {
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_TIME).with_interval(KEEPALIVE_INTERVAL);
+    let _ = tcp.set_nodelay(true); // only a matter of speed
+    let _ = SockRef::from(tcp).set_tcp_keepalive(&keepalive); // without it a dead peer is noticed later
+}
 
 /// One leg's socket.
 #[derive(Debug, Default)]
@@ -157,4 +170,18 @@ fn poll_discard(tcp: &mut TcpStream, cx: &mut Context<'_>) -> Poll<()> {
             }
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn sockets_are_kept_alive() -> io::Result<()> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let tcp = TcpStream::connect(listener.local_addr()?).await?;
+        tune(&tcp);
+        assert!(SockRef::from(&tcp).keepalive()? && tcp.nodelay()?);
+        Ok(())
+    }
 }
