@@ -64,7 +64,7 @@ fn every_key_is_understood() {
     assert_eq!(config.server_ca.as_deref(), Some(Path::new("etc/ca.crt")), "relative to the file");
     assert_eq!(config.cert.as_deref(), Some(Path::new("/etc/c.crt")));
     assert_eq!(config.scripts, [Path::new("etc/a.rhai"), Path::new("/b.rhai")]);
-    assert_eq!((config.forward, config.on_script_error), (Forward::Normal, OnScriptError::Reject));
+    assert_eq!((config.forward, config.on_script_error), (Forward::Normal, Some(OnScriptError::Reject)));
     assert_eq!((config.route.login_seconds, config.route.close_seconds), (60, 2));
     assert_eq!(config.script_limits.operations, 1000);
     assert_eq!(config.route.limits_before.stanza_bytes, 20_000);
@@ -154,10 +154,33 @@ fn a_script_that_cannot_be_loaded_is_named_with_its_line() {
     std::fs::write(directory.path().join("bad.rhai"), "fn on_iq(iq) {\n  let x = ;\n}\n").unwrap();
     let error = compile("script = 'bad.rhai'", &file).unwrap_err();
     assert_eq!((error.path.file_name().unwrap().to_str(), error.line), (Some("bad.rhai"), 2), "{error}");
+    assert!(error.to_string().contains("bad.rhai:2:11: "), "{error}");
     let error = compile("script = 'missing.rhai'", &file).unwrap_err();
     assert!(error.to_string().contains("missing.rhai"), "{error}");
     let (route, policy) = compile("rules = 'off'\nclose_seconds = 9", &file).unwrap();
     assert_eq!((route.close_seconds, policy.rules, policy.number), (9, Modes::all(Mode::Off), 1));
+}
+
+#[test]
+fn a_script_that_fails_passes_what_is_only_reported_and_rejects_what_is_enforced() {
+    use OnScriptError::{Drop, Pass, Reject};
+    let all_but_one = "[rules]\ndefault = 'enforce'\nid = 'report'";
+    for (text, then) in [
+        ("", Pass),
+        ("rules = 'report'", Pass),
+        ("rules = 'off'", Pass),
+        ("rules = 'enforce'", Reject),
+        ("[rules]\nid = 'enforce'", Pass),
+        (all_but_one, Reject),
+        ("[rules.default]\nc2s = 'enforce'", Reject),
+        ("on_script_error = 'pass'\nrules = 'enforce'", Pass),
+        ("on_script_error = 'drop'", Drop),
+    ] {
+        assert_eq!(compile(text, Path::new("f.toml")).unwrap().1.on_script_error, then, "{text:?}");
+    }
+    // --rules has the last word.
+    let config = Config { rules: Modes::all(Mode::Report), ..read(all_but_one).unwrap() };
+    assert_eq!(config.policy().unwrap().on_script_error, Pass);
 }
 
 #[test]
