@@ -187,21 +187,51 @@ impl Leg {
     }
 }
 
+/// Says whether [`Recorder::create`] would take a path, as far as can be known without touching anything.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let found = match before(path) {
+        Ok(Before::Nothing) if !folder.is_dir() => Err(io::Error::other("the folder it should be in does not exist")),
+        found => found.map(drop),
+    };
+    found.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))
+}
+
+/// What stands where a capture is to be.
+enum Before {
+    Nothing,
+    /// An earlier capture, or an empty file.
+    Replaceable,
+    /// A named pipe or a device.
+    Special,
+}
+
+fn before(path: &Path) -> io::Result<Before> {
+    let refuse = |why| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    match fs::symlink_metadata(path) {
+        Ok(old) if old.is_dir() => refuse("is a directory; name a file in it"),
+        Ok(old) if old.is_symlink() => refuse("is a symbolic link; name the file itself"),
+        Ok(old) if old.is_file() && !may_be_replaced(path)? => {
+            refuse("is no pcapng capture and is left as it is; name another file, or remove it first")
+        }
+        Ok(old) if old.is_file() => Ok(Before::Replaceable),
+        Ok(_) => Ok(Before::Special),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Before::Nothing),
+        Err(e) => Err(e),
+    }
+}
+
 /// Opens the file, private to its owner.
 fn open(path: &Path) -> io::Result<File> {
-    let refuse = |why| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
     let mut options = OpenOptions::new();
     options.write(true);
-    match fs::symlink_metadata(path) {
-        Ok(old) if old.is_dir() => return refuse("is a directory; name a file in it"),
-        Ok(old) if old.is_symlink() => return refuse("is a symbolic link; name the file itself"),
-        Ok(old) if old.is_file() && !may_be_replaced(path)? => {
-            return refuse("is no pcapng capture and is left as it is; name another file, or remove it first");
-        }
-        Ok(old) if old.is_file() => fs::remove_file(path)?,
-        Ok(_) => return options.open(path),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-        Err(e) => return Err(e),
+    match before(path)? {
+        Before::Special => return options.open(path),
+        Before::Replaceable => fs::remove_file(path)?,
+        Before::Nothing => {}
     }
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);

@@ -73,6 +73,35 @@ pub enum TlsError {
     Library(#[from] Error),
 }
 
+impl ClientCertificate {
+    /// Whether it could be shown: reads the files as a server would. An authority is neither made nor read.
+    ///
+    /// # Errors
+    /// What is wrong with which file.
+    pub fn check(&self) -> Result<(), TlsError> {
+        match self {
+            Self::Files { certificate, key } => Identity::from_files(certificate, key).map(drop),
+            Self::Minted(directory) if directory.exists() && !directory.is_dir() => {
+                Err(TlsError::BadFile { path: directory.clone(), reason: "is not a directory".to_owned() })
+            }
+            Self::Minted(_) => Ok(()),
+        }
+    }
+}
+
+impl Trust {
+    /// Whether a file named can be trusted in: reads it as a server would. The system's roots are not looked at.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn check(&self) -> Result<(), TlsError> {
+        match self {
+            Self::File(_) => client_config(self).map(drop),
+            Self::System | Self::Anybody => Ok(()),
+        }
+    }
+}
+
 /// Both legs' TLS, as far as the route needs it.
 #[derive(Debug)]
 pub(super) struct Tls {
