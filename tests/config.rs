@@ -183,6 +183,61 @@ fn a_script_that_fails_passes_what_is_only_reported_and_rejects_what_is_enforced
     assert_eq!(config.policy().unwrap().on_script_error, Pass);
 }
 
+const EXAMPLE: &str = include_str!("../iqtap.example.toml");
+
+#[test]
+fn the_example_file_says_the_defaults() {
+    let example = Config::from_text(EXAMPLE, Path::new("f.toml")).unwrap();
+    let lines = example.lines.clone();
+    assert_eq!(example, Config { path: "f.toml".into(), lines, ..Config::default() });
+    // What is commented out for want of a default is understood too.
+    let all: Vec<&str> = EXAMPLE.lines().map(uncommented).collect();
+    let config = Config::from_text(&all.join("\n"), Path::new("f.toml")).unwrap();
+    assert!(config.upstream.is_some() && config.key.is_some() && config.on_script_error.is_some());
+}
+
+/// `# key = value` without the mark of a comment; any other line as it is.
+fn uncommented(line: &str) -> &str {
+    let key = |text: &str| text.split_once(" = ").is_some_and(|(key, _)| !key.contains(|c| !is_of_key(c)));
+    line.strip_prefix("# ").filter(|text| key(text)).unwrap_or(line)
+}
+
+fn is_of_key(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '-')
+}
+
+#[test]
+fn the_example_file_has_every_key() {
+    // The parser itself lists the keys it knows, where it meets one that it does not.
+    for table in [
+        "",
+        "[rules]\n",
+        "[rules.id]\n",
+        "[limits]\n",
+        "[limits.before_login]\n",
+        "[limits.after_login]\n",
+        "[script_limits]\n",
+    ] {
+        let said = read(&format!("{table}no_such_key_at_all = 1")).unwrap_err();
+        let known: Vec<&str> = said.split_once("known here: ").unwrap().1.split(", ").collect();
+        assert!(known.len() > 1, "{said}");
+        let section = match table.trim_end().trim_matches(['[', ']']) {
+            "" | "rules.id" | "limits" => EXAMPLE,
+            name => EXAMPLE.split_once(&format!("\n[{name}]\n")).unwrap().1.split("\n[").next().unwrap(),
+        };
+        for key in known {
+            let said = |line: &str| {
+                line.match_indices(key).any(|(at, _)| {
+                    let (before, after) = (line[..at].trim_start_matches("# "), &line[at + key.len()..]);
+                    let begins = before.is_empty() || before.ends_with(['[', '{', ' ', '.']);
+                    begins && !after.starts_with(is_of_key)
+                })
+            };
+            assert!(section.lines().any(said), "iqtap.example.toml does not mention {table}{key}");
+        }
+    }
+}
+
 #[test]
 fn a_file_that_cannot_be_read_is_named() {
     let error = Config::from_file(Path::new("no/such.toml")).unwrap_err();
