@@ -223,7 +223,7 @@ impl Config {
     fn on_script_error(&self) -> OnScriptError {
         // The command line may have set all the modes since.
         let alike = [Mode::Off, Mode::Report, Mode::Enforce].into_iter().find(|&mode| self.rules == Modes::all(mode));
-        self.on_script_error.unwrap_or(match alike.unwrap_or(self.rules_default) {
+        self.on_script_error.unwrap_or_else(|| match alike.unwrap_or(self.rules_default) {
             Mode::Enforce => OnScriptError::Reject,
             Mode::Off | Mode::Report => OnScriptError::Pass,
         })
