@@ -249,3 +249,54 @@ async fn a_second_signal_ends_at_once() {
     running.signal("-TERM");
     assert_eq!(running.ended().0, Some(3));
 }
+
+/// Logs in and floods until the process's stdout, which nobody reads, is full and its lane too; gives both peers.
+#[cfg(unix)]
+async fn flooded(address: SocketAddr, upstream: &TcpListener) -> (Peer, Peer) {
+    let mut client = Peer::new(TcpStream::connect(address).await.unwrap());
+    let login = async {
+        let mut server = Peer::new(soon(upstream.accept()).await.unwrap().0);
+        server.serve_login().await;
+        server
+    };
+    let ((), mut server) = tokio::join!(client.log_in(), login);
+    client.send(&"<presence/>".repeat(40_000)).await;
+    // Nobody reads what is shown of them, yet all of it arrives.
+    client.send("<message id='last'/>").await;
+    server.expect("<message id='last'/>").await;
+    (client, server)
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn output_that_nobody_reads_stops_neither_sessions_nor_the_capture_nor_the_end() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let capture = directory.path().join("s.pcapng");
+    let more = ["--json", "--record", capture.to_str().unwrap()];
+    let (mut running, address, _) = Running::start(upstream.local_addr().unwrap(), &more);
+    let (mut client, _server) = flooded(address, &upstream).await;
+    let asked = std::time::Instant::now();
+    running.signal("-TERM");
+    assert!(client.end().await.contains("<system-shutdown"));
+    let code = running.0.wait().unwrap().code(); // its stdout is still not read
+    assert_eq!(code, Some(0));
+    assert!(asked.elapsed().as_secs() < 8, "took {:?}", asked.elapsed());
+    let recorded = std::fs::read(&capture).unwrap();
+    let recorded = String::from_utf8_lossy(&recorded);
+    assert!(recorded.contains("'last'") && recorded.contains("system-shutdown"), "complete to the last word");
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_ends_at_once_though_nobody_reads_the_output() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (mut running, address, _) = Running::start(upstream.local_addr().unwrap(), &[]);
+    let (mut client, _server) = flooded(address, &upstream).await;
+    running.signal("-TERM");
+    assert!(client.end().await.contains("<system-shutdown"));
+    let asked = std::time::Instant::now();
+    running.signal("-TERM");
+    assert_eq!(running.0.wait().unwrap().code(), Some(3));
+    assert!(asked.elapsed().as_secs() < 2, "took {:?}", asked.elapsed());
+}

@@ -5,9 +5,13 @@
 mod net_support;
 
 use iqtap::config::Upstream;
-use iqtap::net::{BindError, Server, Setup};
+use iqtap::net::{BindError, Server, SessionInfo, Setup, Sink};
+use iqtap::session::{Note, Tally};
+use iqtap::xmpp::Timestamp;
 use net_support::{HEADER, Lab, MECHANISMS, Peer, soon};
 use std::fmt::Write as _;
+use std::sync::mpsc;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket};
 
@@ -125,6 +129,20 @@ async fn an_upstream_that_cannot_be_reached_is_told_to_the_client() {
 }
 
 #[tokio::test]
+async fn a_session_given_up_at_once_does_not_dial() {
+    let lab = Lab::start(|_, _| {}).await;
+    let mut client = lab.client().await;
+    // Held back until the server stands, and then too much of it: one read.
+    client.send(&format!("{HEADER}{}", "<presence/>".repeat(5_000))).await;
+    let told = client.end().await;
+    assert!(told.ends_with("</stream:stream>"), "{told}");
+    let address = lab.upstream.local_addr().unwrap();
+    let mine = tokio::net::TcpStream::connect(address).await.unwrap();
+    let (_, first) = lab.upstream.accept().await.unwrap();
+    assert_eq!(first, mine.local_addr().unwrap(), "somebody else had dialed before");
+}
+
+#[tokio::test]
 async fn the_client_may_die_at_any_phase() {
     // The server learns of it at once, not when the login is late.
     let lab = Lab::start(|setup, _| setup.route.login_seconds = 3600).await;
@@ -209,6 +227,94 @@ async fn who_says_nothing_is_cut_by_the_login_deadline() {
         let told = lab.client().await.end().await;
         assert!(told.contains("connection-timeout"), "{told}");
     }
+}
+
+/// Takes nothing until it is let go.
+struct Stuck(mpsc::Receiver<()>);
+
+impl Sink for Stuck {
+    fn take(&mut self, _: &SessionInfo, _: Timestamp, _: &Note) {
+        let _ = self.0.recv(); // once let go, for good
+    }
+    fn finish(&mut self, _: &Tally) {}
+}
+
+/// Writes `text` again and again until nothing is taken for a while; gives how much was.
+async fn flood(peer: &mut Peer, text: &str, limit: usize) -> usize {
+    let mut sent = 0;
+    while sent < limit {
+        let rest = &text.as_bytes()[sent % text.len()..];
+        match tokio::time::timeout(Duration::from_millis(500), peer.stream.write(rest)).await {
+            Ok(count) => sent += count.unwrap(),
+            Err(_) => break,
+        }
+    }
+    sent
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_tiny_stanzas_waits_for_a_stuck_sink() {
+    let (let_go, stuck) = mpsc::channel();
+    let lab = Lab::start(|setup, _| setup.sinks = vec![Box::new(Stuck(stuck))]).await;
+    let (mut client, mut server) = lab.joined().await;
+    let passed = async {
+        let (mut passed, mut buffer) = (0, vec![0; 65_536]);
+        while let Ok(count) = tokio::time::timeout(Duration::from_millis(1000), server.stream.read(&mut buffer)).await {
+            passed += count.unwrap();
+        }
+        passed
+    };
+    let presences = "<presence/>".repeat(6_000);
+    let (_, passed) = tokio::join!(flood(&mut client, &presences, 64 << 20), passed);
+    // Two notes for each, of at least 600 bytes: 8 MiB may wait, and 2 more in the session itself.
+    let stanzas = passed / "<presence/>".len();
+    assert!(stanzas * 1200 < 10 << 20, "{stanzas} were forwarded though nobody takes what is told of them");
+    assert!(stanzas * 1200 > 6 << 20, "only {stanzas} were forwarded");
+    drop((client, let_go));
+    assert_eq!(server.end().await.len() % "<presence/>".len(), 0);
+    let summary = lab.stopped().await;
+    assert!(summary.tally.stanzas[0][1] >= stanzas as u64, "{:?}", summary.tally);
+}
+
+/// Says when a session is over.
+struct Overs(mpsc::Sender<()>);
+
+impl Sink for Overs {
+    fn take(&mut self, _: &SessionInfo, _: Timestamp, note: &Note) {
+        if matches!(note, Note::Over(_)) {
+            self.0.send(()).unwrap();
+        }
+    }
+    fn finish(&mut self, _: &Tally) {}
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_dies_is_noticed_though_the_other_does_not_read() {
+    let (over, overs) = mpsc::channel();
+    let lab = Lab::start(|setup, _| setup.sinks = vec![Box::new(Overs(over))]).await;
+    let (mut client, mut server) = lab.joined().await;
+    client.send("<message id='unread'/>").await;
+    flood(&mut server, &messages(1 << 20), 64 << 20).await;
+    assert!(overs.try_recv().is_err());
+    drop(server); // with bytes unread: a reset
+    let over = tokio::task::spawn_blocking(move || overs.recv_timeout(Duration::from_secs(8)));
+    over.await.unwrap().unwrap();
+    drop(client);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stopping_does_not_wait_for_a_stuck_sink() {
+    let (let_go, stuck) = mpsc::channel();
+    let mut lab = Lab::start(|setup, _| setup.sinks = vec![Box::new(Stuck(stuck))]).await;
+    let (mut client, _server) = lab.joined().await;
+    flood(&mut client, &"<presence/>".repeat(6_000), 64 << 20).await;
+    let asked = std::time::Instant::now();
+    lab.stop();
+    let told = client.end().await;
+    assert!(told.contains("<system-shutdown"), "{told}");
+    lab.stopped().await;
+    assert!(asked.elapsed() < Duration::from_secs(6), "took {:?}", asked.elapsed());
+    drop(let_go);
 }
 
 #[tokio::test]

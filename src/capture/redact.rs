@@ -234,13 +234,16 @@ fn scrub_attributes(e: &mut Element) -> bool {
     found
 }
 
+/// What the name of a form field that holds a secret may contain.
+const SECRET_WORDS: [&str; 6] = ["password", "passwd", "passphrase", "secret", "token", "pin-code"];
+
 /// A field of a data form (XEP-0004) that is of type `text-private`, or whose name gives it away: a submitted form has
 /// no types.
 fn is_private(field: &Element, columns: &[String]) -> bool {
     let var = field.attr("var").unwrap_or_default();
+    let lower = var.to_ascii_lowercase();
     field.attr("type") == Some("text-private")
-        || (var.contains("assword") && var != HAS_PASSWORD)
-        || var.contains("ecret")
+        || (SECRET_WORDS.iter().any(|word| lower.contains(word)) && var != HAS_PASSWORD)
         || columns.iter().any(|c| c == var)
 }
 

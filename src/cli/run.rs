@@ -11,6 +11,7 @@ use crate::rules::{Mode, Modes};
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 use tokio::runtime::Runtime;
 
 /// Arguments of `iqtap run`. What is not given here comes from the file, or else is the default.
@@ -72,6 +73,11 @@ const EXAMPLE: &str = "Examples:
   iqtap run --listen 127.0.0.1:15222 --upstream localhost:5222 --server-ca ca.crt --rules enforce --record s.pcapng
   iqtap run --config iqtap.toml";
 
+/// By then everything has ended by itself, unless something is stuck.
+const STOP_TIME: Duration = Duration::from_secs(7);
+/// For somebody to read the last word on stderr.
+const LAST_WORD_TIME: Duration = Duration::from_millis(200);
+
 fn parse_mode(text: &str) -> Result<Mode, String> {
     match text {
         "off" => Ok(Mode::Off),
@@ -123,7 +129,9 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         tracing::warn!("--insecure-server: whoever answers as the server is believed; passwords may go to anybody");
     }
     let runtime = Runtime::new().map_err(|error| Failure::runtime(format!("no threads: {error}")))?;
-    runtime.block_on(serve(setup, &config))
+    let served = runtime.block_on(serve(setup, &config));
+    runtime.shutdown_background(); // a name being looked up is not waited for
+    served
 }
 
 fn setup(config: &Config) -> Result<Setup, Failure> {
@@ -155,17 +163,40 @@ fn setup(config: &Config) -> Result<Setup, Failure> {
 async fn serve(setup: Setup, config: &Config) -> Result<(), Failure> {
     let certificate = setup.certificate.clone();
     let [first, second] = [signals(1), signals(2)].map(|signals| signals.map_err(Failure::runtime));
-    let (first, second) = (first?, second?);
+    let first = first?;
+    tokio::spawn(at_once(second?));
     let server = Server::bind(setup).await.map_err(Failure::usage)?;
     let listen = server.local_addr().map_err(Failure::runtime)?;
     if !config.quiet {
         print::aside(&greeting(config, listen, &certificate));
     }
     tracing::debug!(%listen, "listening");
-    tokio::select! {
-        _ = server.run(first) => Ok(()), // the printer has told the total
-        () = second => Err(Failure::runtime("stopped at once by a second signal; a capture may miss its end")),
-    }
+    let stopped = async {
+        first.await;
+        std::thread::spawn(end_in_any_case);
+    };
+    server.run(stopped).await; // the printer has told the total
+    Ok(())
+}
+
+/// Ends the process some time after the first signal, should stderr, a disk or a bug hold up everything else.
+fn end_in_any_case() {
+    std::thread::sleep(STOP_TIME);
+    std::process::exit(3);
+}
+
+/// Ends the process when `second` is done, whoever else waits for whatever: even stderr may be stuck.
+async fn at_once(second: impl Future<Output = ()>) {
+    second.await;
+    let failure = Failure::runtime("stopped at once by a second signal; a capture may miss its end");
+    let code = failure.code.into();
+    let (said, was_said) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        print::error(&failure.message);
+        let _ = said.send(()); // nobody may wait any more
+    });
+    let _ = was_said.recv_timeout(LAST_WORD_TIME);
+    std::process::exit(code);
 }
 
 /// Done when the user has asked `count` times to stop. Listens from now on.

@@ -53,6 +53,10 @@ impl Sink for Printing {
         !self.quiet
     }
 
+    fn may_miss(&self) -> bool {
+        true // whoever stops reading the output must not stop the sessions, nor the recorder
+    }
+
     fn take(&mut self, session: &SessionInfo, now: Timestamp, note: &Note) {
         self.print(|printer| printer.note(session.number, &session.peer, now, note));
     }

@@ -1,5 +1,6 @@
 //! Connecting to the upstream server. Takes a name and a port, gives a TCP connection or a reason for people.
 
+use super::wire::tune;
 use crate::config::Upstream;
 use std::io;
 use std::net::SocketAddr;
@@ -30,7 +31,7 @@ async fn dial_any(upstream: &Upstream) -> Result<TcpStream, String> {
         let time = if i + 1 < addresses.len() { ADDRESS_TIME } else { DIAL_TIME };
         match timeout(time, TcpStream::connect(address)).await {
             Ok(Ok(tcp)) => {
-                let _ = tcp.set_nodelay(true); // only a matter of speed
+                tune(&tcp);
                 return Ok(tcp);
             }
             Ok(Err(error)) => last = Some((*address, error)),

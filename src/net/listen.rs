@@ -1,7 +1,7 @@
 //! [`Server`]: the listening socket and the life of the process's sessions: accepted, counted, stopped together.
 
 use super::clock::Clock;
-use super::notes::{Batch, Consumer, Sink, Summary};
+use super::notes::{Consumer, Sink, Summary, Teller};
 use super::pump::Pump;
 use super::tls::{ClientCertificate, Tls, TlsError, Trust};
 use crate::config::Upstream;
@@ -14,13 +14,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
-use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// For sessions to say goodbye when the process stops.
 const STOP_TIME: Duration = Duration::from_millis(4500);
+/// For sinks to finish, counted from the same moment...
+const END_TIME: Duration = Duration::from_secs(5);
+/// ...but they always have this long after the last session's end.
+const SINK_TIME: Duration = Duration::from_millis(500);
 /// After `accept` failed (no file descriptors left, for one): does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -122,7 +126,7 @@ impl Shared {
 pub struct Server {
     listener: TcpListener,
     shared: Arc<Shared>,
-    notes: mpsc::Sender<Batch>,
+    teller: Teller,
     consumer: Consumer,
     tasks: JoinSet<()>,
     sessions: u64,
@@ -142,7 +146,7 @@ impl Server {
             return Err(BindError::Loop(setup.upstream));
         }
         let watched = setup.sinks.iter().any(|sink| sink.wants_stanzas());
-        let (notes, consumer) = Consumer::start(setup.sinks);
+        let (teller, consumer) = Consumer::start(setup.sinks);
         let shared = Arc::new(Shared {
             route: Arc::new(setup.route),
             policy: Arc::new(setup.policy),
@@ -153,7 +157,7 @@ impl Server {
             stopping: AtomicBool::new(false),
             stop: Arc::default(),
         });
-        Ok(Self { listener, shared, notes, consumer, tasks: JoinSet::new(), sessions: 0 })
+        Ok(Self { listener, shared, teller, consumer, tasks: JoinSet::new(), sessions: 0 })
     }
 
     /// Where it listens: the port chosen, if 0 was asked for.
@@ -165,7 +169,7 @@ impl Server {
     }
 
     /// Serves until `shutdown` is done; then every session is told to stop, and has a few seconds for it. Returns when
-    /// all sinks are finished.
+    /// all sinks are finished, or not much later than that if one is stuck.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Summary {
         let mut shutdown = pin!(shutdown);
         loop {
@@ -183,19 +187,21 @@ impl Server {
         }
         drop(self.listener);
         self.shared.stop();
+        let asked = Instant::now();
         let all_ended = async { while self.tasks.join_next().await.is_some() {} };
         if timeout(STOP_TIME, all_ended).await.is_err() {
             tracing::warn!(sessions = self.tasks.len(), "these sessions did not end in time and are cut");
             self.tasks.shutdown().await;
         }
-        drop(self.notes);
-        Summary { sessions: self.sessions, tally: self.consumer.finished().await }
+        drop(self.teller);
+        let deadline = (asked + END_TIME).max(Instant::now() + SINK_TIME);
+        Summary { sessions: self.sessions, tally: self.consumer.finished(deadline).await }
     }
 
     fn welcome(&mut self, tcp: TcpStream) {
         self.sessions += 1;
         let guard = Guard(self.sessions);
-        let mut pump = Pump::new(tcp, self.sessions, Arc::clone(&self.shared), self.notes.clone());
+        let mut pump = Pump::new(tcp, self.sessions, Arc::clone(&self.shared), self.teller.clone());
         tracing::debug!(session = self.sessions, "begins");
         self.tasks.spawn(async move {
             pump.run().await; // by reference: moving it once more would make the task twice its size

@@ -1,17 +1,30 @@
-//! The consumer: one thread that takes what sessions tell and gives it to sinks (printer, recorder, ...).
+//! The consumers: threads that take what sessions tell and give it to sinks (printer, recorder, ...).
 //!
-//! Takes batches by a bounded channel; a session that cannot hand over its batch waits, after its bytes were sent,
-//! because a capture with holes cannot be replayed. Must not be on the way between two sockets.
+//! ```text
+//! session --tell--> lane of the sinks that need all (recorder): bounded, a session waits for room
+//!              +--> lane of the sinks that may miss some (printer): a session waits a moment, then goes on without
+//! ```
+//! A session that cannot hand over its notes waits, after its bytes were sent, because a capture with holes cannot be
+//! replayed. What waits in a lane is bounded by its weight in bytes. Must not be on the way between two sockets.
 
-use crate::session::{Note, Tally};
+use crate::session::{Note, Seen, Tally};
 use crate::xmpp::Timestamp;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, timeout, timeout_at};
 
-/// Batches that may wait for the consumer.
-const CHANNEL_BATCHES: usize = 1024;
+/// Note bytes that may wait in a lane, all sessions together.
+const LANE_BYTES: u32 = 8 << 20;
+/// Batches that may wait in a lane, however light they are.
+const LANE_BATCHES: usize = 256;
+/// Batches taken out at a time.
+const TAKE_BATCHES: usize = 16;
+/// What a note weighs besides its texts: itself, its allocations, its place in lists.
+const NOTE_BYTES: usize = 600;
+/// For a sink that may miss notes to make room; after that, nobody waits for it until it takes something.
+const MISS_AFTER: Duration = Duration::from_secs(1);
 /// Sinks are flushed at least this often while there is news.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 
@@ -24,11 +37,15 @@ pub struct SessionInfo {
     pub peer: Arc<str>,
 }
 
-/// Somewhere notes go. Lives on the consumer's thread, may block it (and so, in the end, the sessions).
+/// Somewhere notes go. Lives on a consumer's thread, may block it (and so, in the end, the sessions).
 pub trait Sink: Send {
     /// Whether it needs [`Note::Seen`]; if no sink does, none is made.
     fn wants_stanzas(&self) -> bool {
         true
+    }
+    /// Whether it rather misses notes than holds up sessions when it is stuck for more than a moment.
+    fn may_miss(&self) -> bool {
+        false
     }
     /// One note.
     fn take(&mut self, session: &SessionInfo, now: Timestamp, note: &Note);
@@ -40,13 +57,7 @@ pub trait Sink: Send {
     fn finish(&mut self, total: &Tally);
 }
 
-/// What one call of a session told.
-#[derive(Debug)]
-pub(super) struct Batch {
-    pub(super) session: SessionInfo,
-    pub(super) now: Timestamp,
-    pub(super) notes: Vec<Note>,
-}
+type Sinks = Vec<Box<dyn Sink>>;
 
 /// What all sessions together did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,35 +68,201 @@ pub struct Summary {
     pub tally: Tally,
 }
 
-/// The consumer's thread. Ends when every sender is gone.
+/// What one call of a session told.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) session: SessionInfo,
+    pub(super) now: Timestamp,
+    pub(super) notes: Vec<Note>,
+    /// What the notes weigh: see [`weight`].
+    pub(super) weight: usize,
+}
+
+/// About how many bytes a note keeps from being used for anything else.
+pub(super) fn weight(note: &Note) -> usize {
+    let texts = match note {
+        Note::Seen(seen) => seen_texts(seen),
+        Note::Joined { domain, stripped } => domain.len() + stripped.iter().map(String::len).sum::<usize>(),
+        Note::Mechanism(text) | Note::Bound(text) | Note::ScriptError(text) | Note::Hint(text) => text.len(),
+        Note::Log(line) => line.text.len(),
+        Note::StreamError { text, .. } => text.len(),
+        Note::Finding { id, .. } => id.as_ref().map_or(0, String::len),
+        Note::Tls(..) | Note::Over(_) => 0,
+    };
+    NOTE_BYTES + texts
+}
+
+fn seen_texts(seen: &Seen) -> usize {
+    let head = seen.stanza.as_ref().map_or(0, |stanza| {
+        let texts = [&stanza.kind, &stanza.id, &stanza.from, &stanza.to, &stanza.condition];
+        let payload = stanza.payload.as_ref().map_or(0, |(ns, name)| ns.len() + name.len());
+        payload + texts.iter().filter_map(|text| text.as_ref()).map(String::len).sum::<usize>()
+    });
+    seen.bytes.len() + head + seen.findings.len() * NOTE_BYTES / 2
+}
+
+/// In a lane; while it is there it takes up room.
+struct Batch {
+    told: Arc<Told>,
+    _room: OwnedSemaphorePermit,
+}
+
+/// What a lane's two ends both know.
+#[derive(Debug, Default)]
+struct Gauge {
+    /// Nothing was taken for longer than a session waits.
+    stuck: AtomicBool,
+    /// Notes not handed over, not yet spoken of.
+    missed: AtomicU64,
+}
+
+/// The way to the sinks of one kind.
+struct Lane {
+    sender: mpsc::Sender<Batch>,
+    room: Arc<Semaphore>,
+    gauge: Arc<Gauge>,
+    may_miss: bool,
+}
+
+impl Lane {
+    /// Hands it over, or counts it as missed: also when this future is dropped before it is done.
+    async fn send(&self, told: Arc<Told>) {
+        let mut missing = Missing(&self.gauge.missed, told.notes.len() as u64);
+        let done = if self.gauge.stuck.load(Ordering::Acquire) {
+            self.try_put(told)
+        } else if self.may_miss {
+            let put = timeout(MISS_AFTER, self.put(told)).await;
+            self.gauge.stuck.fetch_or(put.is_err(), Ordering::AcqRel);
+            put.unwrap_or(false)
+        } else {
+            self.put(told).await
+        };
+        if done {
+            missing.1 = 0;
+        }
+    }
+
+    async fn put(&self, told: Arc<Told>) -> bool {
+        let Ok(room) = Arc::clone(&self.room).acquire_many_owned(permits(&told)).await else { return false };
+        self.sender.send(Batch { told, _room: room }).await.is_ok()
+    }
+
+    fn try_put(&self, told: Arc<Told>) -> bool {
+        let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(permits(&told)) else { return false };
+        self.sender.try_send(Batch { told, _room: room }).is_ok()
+    }
+
+    fn try_send(&self, told: Arc<Told>) {
+        let notes = told.notes.len() as u64;
+        if !self.try_put(told) {
+            self.gauge.missed.fetch_add(notes, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A batch heavier than the whole lane goes alone.
+fn permits(told: &Told) -> u32 {
+    u32::try_from(told.weight).unwrap_or(LANE_BYTES).clamp(1, LANE_BYTES)
+}
+
+/// Counts notes as missed unless they are set to none.
+struct Missing<'a>(&'a AtomicU64, u64);
+
+impl Drop for Missing<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(self.1, Ordering::Relaxed);
+    }
+}
+
+/// What sessions tell their notes to.
+#[derive(Clone)]
+pub(super) struct Teller {
+    lanes: Arc<[Lane]>,
+    total: Arc<Mutex<Tally>>,
+}
+
+impl Teller {
+    /// Adds what the session counted, if it is over. Once for each `told`.
+    pub(super) fn count(&self, told: &Told) {
+        for note in &told.notes {
+            if let Note::Over(tally) = note {
+                self.total.lock().unwrap_or_else(PoisonError::into_inner).add(tally);
+            }
+        }
+    }
+
+    /// Hands notes to every sink. Waits for room; what is dropped meanwhile is counted as missed.
+    pub(super) async fn tell(&self, told: &Arc<Told>) {
+        for lane in self.lanes.iter() {
+            lane.send(Arc::clone(told)).await;
+        }
+    }
+
+    /// The same without waiting.
+    pub(super) fn tell_now(&self, told: &Arc<Told>) {
+        self.lanes.iter().for_each(|lane| lane.try_send(Arc::clone(told)));
+    }
+}
+
+/// The consumers' threads. They end when every [`Teller`] is gone.
 pub(super) struct Consumer {
-    thread: tokio::task::JoinHandle<Tally>,
+    threads: Vec<(oneshot::Receiver<()>, Arc<Gauge>)>,
+    total: Arc<Mutex<Tally>>,
 }
 
 impl Consumer {
-    /// Starts it. Must be called in a tokio runtime.
-    pub(super) fn start(sinks: Vec<Box<dyn Sink>>) -> (mpsc::Sender<Batch>, Self) {
-        let (sender, receiver) = mpsc::channel(CHANNEL_BATCHES);
-        let runtime = tokio::runtime::Handle::current();
-        let thread = tokio::task::spawn_blocking(move || runtime.block_on(consume(receiver, sinks)));
-        (sender, Self { thread })
+    /// Starts them. Must be called in a tokio runtime.
+    pub(super) fn start(sinks: Sinks) -> (Teller, Self) {
+        let total = Arc::<Mutex<Tally>>::default();
+        let (lossy, whole): (Sinks, Sinks) = sinks.into_iter().partition(|sink| sink.may_miss());
+        let mut lanes = Vec::new();
+        let mut threads = Vec::new();
+        for (sinks, may_miss) in [(lossy, true), (whole, false)] {
+            if sinks.is_empty() {
+                continue;
+            }
+            let (lane, ended) = lane(sinks, may_miss, Arc::clone(&total));
+            threads.push((ended, Arc::clone(&lane.gauge)));
+            lanes.push(lane);
+        }
+        (Teller { lanes: lanes.into(), total: Arc::clone(&total) }, Self { threads, total })
     }
 
-    /// Waits until everything told has been taken and the sinks are finished; gives the total.
-    pub(super) async fn finished(self) -> Tally {
-        self.thread.await.unwrap_or_else(|error| {
-            tracing::error!(%error, "the printer or recorder failed: the capture may be incomplete");
-            Tally::default()
-        })
+    /// Waits until everything told has been taken and the sinks are finished, or until `deadline`; gives the total.
+    pub(super) async fn finished(self, deadline: Instant) -> Tally {
+        for (ended, gauge) in self.threads {
+            match timeout_at(deadline, ended).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => tracing::error!("the printer or recorder failed: the capture may be incomplete"),
+                Err(_) => tracing::warn!(
+                    missed = gauge.missed.load(Ordering::Relaxed),
+                    "the printer or recorder is stuck and is not waited for: not everything was shown or recorded"
+                ),
+            }
+        }
+        self.total.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-async fn consume(mut receiver: mpsc::Receiver<Batch>, mut sinks: Vec<Box<dyn Sink>>) -> Tally {
-    let mut total = Tally::default();
+/// A lane and its thread: not one of the runtime's, which would have to end before the runtime can.
+fn lane(sinks: Sinks, may_miss: bool, total: Arc<Mutex<Tally>>) -> (Lane, oneshot::Receiver<()>) {
+    let (sender, receiver) = mpsc::channel(LANE_BATCHES);
+    let (end, ended) = oneshot::channel();
+    let gauge = Arc::<Gauge>::default();
+    let consumed = consume(receiver, sinks, Arc::clone(&gauge), total);
+    let runtime = tokio::runtime::Handle::current();
+    std::thread::spawn(move || {
+        runtime.block_on(consumed);
+        let _ = end.send(()); // nobody may wait any more
+    });
+    (Lane { sender, room: Arc::new(Semaphore::new(LANE_BYTES as usize)), gauge, may_miss }, ended)
+}
+
+async fn consume(mut receiver: mpsc::Receiver<Batch>, mut sinks: Sinks, gauge: Arc<Gauge>, total: Arc<Mutex<Tally>>) {
     let mut batches = Vec::new();
     let mut flush_at: Option<Instant> = None; // none: nothing new since the last flush
     loop {
-        let receive = receiver.recv_many(&mut batches, CHANNEL_BATCHES);
+        let receive = receiver.recv_many(&mut batches, TAKE_BATCHES);
         let received = match flush_at {
             None => Some(receive.await),
             Some(at) => timeout_at(at, receive).await.ok(),
@@ -94,7 +271,8 @@ async fn consume(mut receiver: mpsc::Receiver<Batch>, mut sinks: Vec<Box<dyn Sin
             break;
         }
         for batch in batches.drain(..) {
-            take(&mut sinks, &mut total, &batch);
+            take(&mut sinks, &batch.told);
+            gauge.stuck.store(false, Ordering::Release);
             flush_at = flush_at.or_else(|| Some(Instant::now() + FLUSH_EVERY));
         }
         if receiver.is_empty() {
@@ -103,17 +281,135 @@ async fn consume(mut receiver: mpsc::Receiver<Batch>, mut sinks: Vec<Box<dyn Sin
         if flush_at.is_some_and(|at| at <= Instant::now()) {
             sinks.iter_mut().for_each(|sink| sink.flush());
             flush_at = None;
+            own_up(&gauge);
         }
     }
+    let total = total.lock().unwrap_or_else(PoisonError::into_inner).clone();
     sinks.iter_mut().for_each(|sink| sink.finish(&total));
-    total
+    own_up(&gauge);
 }
 
-fn take(sinks: &mut [Box<dyn Sink>], total: &mut Tally, batch: &Batch) {
-    for note in &batch.notes {
-        sinks.iter_mut().for_each(|sink| sink.take(&batch.session, batch.now, note));
-        if let Note::Over(tally) = note {
-            total.add(tally);
+fn take(sinks: &mut Sinks, told: &Told) {
+    for note in &told.notes {
+        sinks.iter_mut().for_each(|sink| sink.take(&told.session, told.now, note));
+    }
+}
+
+/// Says what was missed.
+fn own_up(gauge: &Gauge) {
+    let missed = gauge.missed.swap(0, Ordering::Relaxed);
+    if missed > 0 {
+        tracing::warn!("{missed} events were not shown or recorded: the output was not taken in time");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc as threads;
+
+    /// Blocks at the first note until it is let go; counts.
+    struct Stuck {
+        go: threads::Receiver<()>,
+        taken: Arc<AtomicU64>,
+        may_miss: bool,
+    }
+
+    impl Sink for Stuck {
+        fn may_miss(&self) -> bool {
+            self.may_miss
         }
+        fn take(&mut self, _: &SessionInfo, _: Timestamp, _: &Note) {
+            let _ = self.go.recv(); // once let go, for good
+            self.taken.fetch_add(1, Ordering::SeqCst);
+        }
+        fn finish(&mut self, _: &Tally) {}
+    }
+
+    fn stuck(may_miss: bool) -> (Box<dyn Sink>, threads::Sender<()>, Arc<AtomicU64>) {
+        let (let_go, go) = threads::channel();
+        let taken = Arc::<AtomicU64>::default();
+        (Box::new(Stuck { go, taken: Arc::clone(&taken), may_miss }), let_go, taken)
+    }
+
+    fn told(notes: usize) -> Arc<Told> {
+        let notes: Vec<Note> = (0..notes).map(|_| Note::Hint("x".repeat(1000))).collect();
+        let weight = notes.iter().map(weight).sum();
+        Arc::new(Told { session: SessionInfo { number: 1, peer: "x".into() }, now: Timestamp(1), notes, weight })
+    }
+
+    /// Tells until that has to wait; how many batches were taken in.
+    async fn fill(teller: &Teller, told: &Arc<Told>) -> u64 {
+        let mut count = 0;
+        while timeout(Duration::from_millis(200), teller.tell(told)).await.is_ok() {
+            count += 1;
+            assert!(count < 1000, "it never waits");
+        }
+        count
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(20)
+    }
+
+    #[tokio::test]
+    async fn a_stuck_sink_holds_no_more_than_its_lane_and_then_gets_all_of_it() {
+        let (sink, let_go, taken) = stuck(false);
+        let (teller, consumer) = Consumer::start(vec![sink]);
+        let batch = told(100);
+        let full = fill(&teller, &batch).await;
+        assert!(full * batch.weight as u64 <= u64::from(LANE_BYTES), "{full} batches of {}", batch.weight);
+        assert!((full + 1) * batch.weight as u64 > u64::from(LANE_BYTES), "only {full}");
+        drop(let_go);
+        // One that is heavier than the lane passes too.
+        let mut heavy = told(1);
+        Arc::get_mut(&mut heavy).into_iter().for_each(|told| told.weight = usize::MAX);
+        teller.tell(&heavy).await;
+        drop(teller);
+        consumer.finished(soon()).await;
+        assert_eq!(taken.load(Ordering::SeqCst), full * 100 + 1);
+    }
+
+    #[tokio::test]
+    async fn light_batches_are_counted_too() {
+        let (sink, let_go, _) = stuck(false);
+        let (teller, consumer) = Consumer::start(vec![sink]);
+        assert!(fill(&teller, &told(1)).await <= (LANE_BATCHES + TAKE_BATCHES) as u64);
+        drop((let_go, teller));
+        consumer.finished(soon()).await;
+    }
+
+    #[tokio::test]
+    async fn who_may_miss_notes_is_waited_for_once_and_the_other_sink_gets_all() {
+        let (printer, let_go, shown) = stuck(true);
+        let (recorder, go, recorded) = stuck(false);
+        drop(go);
+        let (teller, consumer) = Consumer::start(vec![printer, recorder]);
+        let begun = Instant::now();
+        let batch = told(1000);
+        for _ in 0..50 {
+            teller.tell(&batch).await;
+        }
+        assert!(begun.elapsed() < MISS_AFTER * 3, "took {:?}", begun.elapsed());
+        let missed = teller.lanes[0].gauge.missed.load(Ordering::SeqCst);
+        assert!(missed >= 40_000, "{missed}");
+        drop((let_go, teller));
+        consumer.finished(soon()).await;
+        assert_eq!(recorded.load(Ordering::SeqCst), 50_000);
+        assert_eq!(shown.load(Ordering::SeqCst), 50_000 - missed);
+    }
+
+    #[tokio::test]
+    async fn a_stuck_sink_does_not_hold_up_the_end_and_the_total_is_known() {
+        let (sink, let_go, _) = stuck(false);
+        let (teller, consumer) = Consumer::start(vec![sink]);
+        let tally = Tally { stopped: 7, ..Tally::default() };
+        let mut batch = told(1);
+        Arc::get_mut(&mut batch).into_iter().for_each(|told| told.notes.push(Note::Over(Box::new(tally.clone()))));
+        teller.count(&batch);
+        teller.tell_now(&batch);
+        drop(teller);
+        assert_eq!(consumer.finished(Instant::now() + Duration::from_millis(50)).await, tally);
+        drop(let_go);
     }
 }

@@ -11,14 +11,14 @@
 use super::clock::Clock;
 use super::dial;
 use super::listen::Shared;
-use super::notes::{Batch, SessionInfo};
+use super::notes::{SessionInfo, Teller, Told, weight};
 use super::scratch;
 use super::tls::HANDSHAKE_BYTE;
-use super::wire::Wire;
+use super::wire::{self, Wire};
 use crate::policy::ClientTls;
 use crate::session::{Act, How, Input, Outbox, Session};
 use crate::xmpp::{Side, Timestamp};
-use bytes::Buf;
+use bytes::{Buf, BytesMut};
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -26,7 +26,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::futures::OwnedNotified;
-use tokio::sync::mpsc;
 use tokio::time::{Sleep, sleep_until, timeout};
 
 /// While this much waits for one side, nothing is read from the other.
@@ -40,6 +39,18 @@ const ABORT_FLUSH_TIME: Duration = Duration::from_secs(1);
 /// Ticks come no more often than this, whatever the session's deadline says.
 const TICK_MICROS: u64 = 10_000;
 
+/// What was read is given to the session in pieces of this size, while it is watched...
+const SLICE_BYTES: usize = 4 * 1024;
+/// ...until its notes weigh so much; then they are told first.
+const HIGH_NOTES: usize = 512 * 1024;
+/// For the consumer to take notes when all sessions are to stop.
+const STOP_TELL_TIME: Duration = Duration::from_millis(500);
+
+/// A peer for which bytes wait and which takes none for so long is as good as gone.
+const STALL_MICROS: u64 = 60_000_000;
+/// While bytes wait for a peer, nothing may be read from the other, so it is looked at this often whether it is there.
+const LOOK_MICROS: u64 = 1_000_000;
+
 const SIDES: [Side; 2] = [Side::Client, Side::Server];
 
 /// One leg as the pump sees it.
@@ -52,6 +63,10 @@ struct Leg {
     broken: bool,
     /// The session knows that nothing more comes from here.
     ended: bool,
+    /// Read, and not yet given to the session: its notes had to be told first.
+    unfed: BytesMut,
+    /// Since when what waits for it has not become less.
+    stalled: Option<Timestamp>,
 }
 
 impl Leg {
@@ -70,7 +85,11 @@ pub(super) struct Pump {
     legs: [Leg; 2],
     out: Outbox,
     shared: Arc<Shared>,
-    notes: mpsc::Sender<Batch>,
+    teller: Teller,
+    /// What the notes in `out` weigh.
+    weight: usize,
+    /// Nobody took our notes when we were to stop: the rest is told only if that needs no waiting.
+    unheard: bool,
     info: SessionInfo,
     clock: Clock,
     now: Timestamp,
@@ -79,6 +98,8 @@ pub(super) struct Pump {
     timer: Option<Pin<Box<Sleep>>>,
     timer_at: Timestamp,
     not_before: Timestamp,
+    /// When to look after peers next, while bytes wait for one.
+    look_at: Option<Timestamp>,
     stop: Pin<Box<OwnedNotified>>,
     stopping: bool,
     /// The client's first byte may still be that of a TLS handshake.
@@ -87,13 +108,13 @@ pub(super) struct Pump {
 
 impl Pump {
     /// For a connection just accepted.
-    pub(super) fn new(tcp: TcpStream, number: u64, shared: Arc<Shared>, notes: mpsc::Sender<Batch>) -> Self {
+    pub(super) fn new(tcp: TcpStream, number: u64, shared: Arc<Shared>, teller: Teller) -> Self {
         let peer: Arc<str> = tcp.peer_addr().map_or_else(|_| "?".to_owned(), |peer| peer.to_string()).into();
         let clock = shared.clock;
         let now = clock.now();
         let (route, policy) = (Arc::clone(&shared.route), Arc::clone(&shared.policy));
         let session = Session::new(now, route, policy, number, &peer, super::tls::random_seed());
-        let _ = tcp.set_nodelay(true); // only a matter of speed
+        wire::tune(&tcp);
         let mut out = Outbox { watched: shared.watched, ..Outbox::default() };
         if shared.route.client_tls == ClientTls::Direct {
             out.acts.push(Act::StartTls(Side::Client));
@@ -105,7 +126,9 @@ impl Pump {
             out,
             stop: Box::pin(shared.stop_notice()),
             shared,
-            notes,
+            teller,
+            weight: 0,
+            unheard: false,
             info: SessionInfo { number, peer },
             clock,
             now,
@@ -113,6 +136,7 @@ impl Pump {
             timer: None,
             timer_at: now,
             not_before: now,
+            look_at: None,
             stopping: false,
         }
     }
@@ -146,7 +170,7 @@ impl Pump {
             if self.has_news() {
                 return Poll::Ready(());
             }
-            if self.heed() {
+            if self.heed(cx) {
                 continue;
             }
             let mut moved = false;
@@ -172,6 +196,7 @@ impl Pump {
         for (leg, waiting) in self.legs.iter_mut().zip(&mut self.out.to) {
             if leg.broken || !leg.wire.is_open() {
                 waiting.clear();
+                leg.stalled = None;
                 continue;
             }
             while !waiting.is_empty() && !leg.broken {
@@ -179,9 +204,13 @@ impl Pump {
                     Poll::Ready(Ok(count)) if count > 0 => {
                         waiting.advance(count);
                         leg.unflushed = true;
+                        leg.stalled = None;
                     }
                     Poll::Ready(_) => leg.broken = true,
-                    Poll::Pending => break,
+                    Poll::Pending => {
+                        leg.stalled = leg.stalled.or_else(|| Some(self.clock.now()));
+                        break;
+                    }
                 }
             }
             if leg.unflushed {
@@ -208,6 +237,14 @@ impl Pump {
         if !taken || !listens {
             return false;
         }
+        if self.weight >= HIGH_NOTES {
+            return false; // there is news to tell first
+        }
+        if !leg.unfed.is_empty() {
+            let unfed = std::mem::take(&mut self.legs[side.index()].unfed);
+            self.feed_bytes(side, &unfed);
+            return true;
+        }
         if self.sniffing && side == Side::Client {
             let Poll::Ready(first) = self.legs[side.index()].wire.poll_peek(cx) else { return false };
             self.sniffing = false;
@@ -219,8 +256,7 @@ impl Pump {
         let read = scratch::with_scratch(|scratch| {
             let read = self.legs[side.index()].wire.poll_read(cx, scratch);
             if let Poll::Ready(Ok(count @ 1..)) = read {
-                self.now = self.clock.now();
-                self.feed(Input::Bytes(side, &scratch[..count]));
+                self.feed_bytes(side, &scratch[..count]);
             }
             read
         });
@@ -232,10 +268,29 @@ impl Pump {
         true
     }
 
+    /// Gives the session what a side sent. Stops while there is much to tell; what is left then is kept for later, but
+    /// only while the session wants more: bytes before a TLS handshake must never look as if they came after it.
+    fn feed_bytes(&mut self, side: Side, mut bytes: &[u8]) {
+        self.now = self.clock.now();
+        while !bytes.is_empty() {
+            if self.weight >= HIGH_NOTES && self.out.acts.is_empty() && self.session.wants(side) {
+                self.legs[side.index()].unfed = bytes.into();
+                return;
+            }
+            let (slice, rest) =
+                bytes.split_at(if self.out.watched { bytes.len().min(SLICE_BYTES) } else { bytes.len() });
+            self.feed(Input::Bytes(side, slice));
+            bytes = rest;
+        }
+    }
+
     /// Notices that a side from which nothing is wanted now has gone; whether it has.
     fn notice_end(&mut self, cx: &mut Context<'_>, side: Side) -> bool {
         let leg = &mut self.legs[side.index()];
-        let gone = !leg.ended && leg.wire.is_open() && (leg.broken || leg.wire.poll_gone(cx).is_ready());
+        let gone = !leg.ended
+            && leg.unfed.is_empty()
+            && leg.wire.is_open()
+            && (leg.broken || leg.wire.poll_gone(cx).is_ready());
         if gone {
             self.end(side);
         }
@@ -250,14 +305,17 @@ impl Pump {
     }
 
     /// Tells the session that it is time or that it has to stop; whether there was such news.
-    fn heed(&mut self) -> bool {
+    fn heed(&mut self, cx: &mut Context<'_>) -> bool {
         self.now = self.clock.now();
         if self.shared.is_stopping() && !self.stopping {
             self.stopping = true;
             self.feed(Input::Stop);
             return true;
         }
-        let due = self.deadline().is_some_and(|deadline| deadline <= self.now);
+        if self.look_after(cx) {
+            return true;
+        }
+        let due = self.session_deadline().is_some_and(|deadline| deadline <= self.now);
         if due {
             self.not_before = Timestamp(self.now.0.saturating_add(TICK_MICROS));
             self.feed(Input::Tick);
@@ -265,7 +323,47 @@ impl Pump {
         due
     }
 
+    /// While bytes wait for a peer: whether one took none for too long, or has gone while nothing is read from it.
+    fn look_after(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.legs.iter().all(|leg| leg.stalled.is_none()) {
+            self.look_at = None;
+            return false;
+        }
+        let next = Timestamp(self.now.0.saturating_add(LOOK_MICROS));
+        let at = self.look_at.get_or_insert(next);
+        if *at > self.now {
+            return false;
+        }
+        *at = next;
+        let mut ended = false;
+        for side in SIDES {
+            ended |= self.end_if_lost(cx, side);
+        }
+        ended
+    }
+
+    /// Ends a side that is reset or has stalled for too long; whether it has.
+    fn end_if_lost(&mut self, cx: &mut Context<'_>, side: Side) -> bool {
+        let leg = &mut self.legs[side.index()];
+        let stalled = leg.stalled.is_some_and(|since| self.now.0.saturating_sub(since.0) >= STALL_MICROS);
+        if leg.broken || !(stalled || leg.wire.is_reset(cx)) {
+            return false;
+        }
+        tracing::debug!(session = self.info.number, ?side, stalled, "lost");
+        leg.broken = true;
+        leg.unfed.clear();
+        if !leg.ended {
+            self.end(side);
+        }
+        true
+    }
+
+    /// When there is something to do though no socket says so.
     fn deadline(&self) -> Option<Timestamp> {
+        [self.session_deadline(), self.look_at].into_iter().flatten().min()
+    }
+
+    fn session_deadline(&self) -> Option<Timestamp> {
         self.session.deadline().map(|deadline| deadline.max(self.not_before))
     }
 
@@ -288,15 +386,32 @@ impl Pump {
     /// The one place where the session is called.
     fn feed(&mut self, input: Input<'_>) {
         self.out.to.iter_mut().for_each(scratch::lend);
+        let told = self.out.notes.len();
         self.session.handle(self.now, input, &mut self.out);
+        self.weight += self.out.notes.iter().skip(told).map(weight).sum::<usize>();
     }
 
     /// Hands notes over. Waits when the consumer is behind: that is how a slow disk slows the sessions it records.
     async fn tell(&mut self) {
-        if !self.out.notes.is_empty() {
-            let notes = std::mem::take(&mut self.out.notes);
-            let batch = Batch { session: self.info.clone(), now: self.now, notes };
-            let _ = self.notes.send(batch).await; // the consumer goes only when the process does
+        if self.out.notes.is_empty() {
+            return;
+        }
+        let notes = std::mem::take(&mut self.out.notes);
+        let weight = std::mem::take(&mut self.weight);
+        let told = Arc::new(Told { session: self.info.clone(), now: self.now, notes, weight });
+        self.teller.count(&told);
+        if self.unheard {
+            self.teller.tell_now(&told);
+            return;
+        }
+        let mut telling = pin!(self.teller.tell(&told));
+        // The stop notice wakes this task too: see `run`.
+        let done = poll_fn(|cx| match telling.as_mut().poll(cx) {
+            Poll::Pending if !self.shared.is_stopping() => Poll::Pending,
+            polled => Poll::Ready(polled.is_ready()),
+        });
+        if !done.await {
+            self.unheard = timeout(STOP_TELL_TIME, telling).await.is_err();
         }
     }
 
@@ -309,6 +424,9 @@ impl Pump {
                 continue;
             }
             self.close(std::mem::take(&mut closing)).await;
+            if self.session.is_over() {
+                continue; // it gave up after it had asked for this
+            }
             match act {
                 Act::Dial { domain } => self.dial(domain).await,
                 Act::StartTls(side) => self.start_tls(side).await,
@@ -334,6 +452,11 @@ impl Pump {
     }
 
     async fn start_tls(&mut self, side: Side) {
+        let unfed = std::mem::take(&mut self.legs[side.index()].unfed);
+        if !unfed.is_empty() {
+            self.feed(Input::Bytes(side, &unfed)); // too early: the session refuses them
+            return;
+        }
         let only = SIDES.map(|any| any == side);
         let _ = timeout(FLUSH_TIME, self.flushed(only)).await;
         let Some(tcp) = self.legs[side.index()].wire.take_plain() else {
@@ -392,7 +515,7 @@ impl Pump {
                     return Poll::Ready(Some(done));
                 }
                 let gone = SIDES.into_iter().any(|side| !self.session.wants(side) && self.notice_end(cx, side));
-                if gone || self.heed() {
+                if gone || self.heed(cx) {
                     self.write(cx);
                     if self.session.is_over() || self.out.acts.iter().any(|act| matches!(act, Act::Close(..))) {
                         return Poll::Ready(None);

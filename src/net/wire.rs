@@ -4,12 +4,13 @@
 
 use super::scratch;
 use crate::session::How;
+use socket2::{SockRef, TcpKeepalive};
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsStream;
@@ -19,6 +20,18 @@ const SHUTDOWN_TIME: Duration = Duration::from_secs(1);
 /// How long we then wait for the peer's FIN, throwing away what it still sends. Closing a socket with unread bytes in
 /// it makes the kernel send a reset, and the peer may then never see the stream error that explains everything.
 const LINGER_TIME: Duration = Duration::from_secs(1);
+
+/// A connection on which nothing moves is tried after this long, and then so often: who has gone without a word (a
+/// machine switched off, a forgotten NAT entry) is noticed within minutes.
+const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Sets what every socket of ours has: no delay, keepalive. Neither is worth failing for.
+pub(super) fn tune(tcp: &TcpStream) {
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_TIME).with_interval(KEEPALIVE_INTERVAL);
+    let _ = tcp.set_nodelay(true); // only a matter of speed
+    let _ = SockRef::from(tcp).set_tcp_keepalive(&keepalive); // without it a dead peer is noticed later
+}
 
 /// One leg's socket.
 #[derive(Debug, Default)]
@@ -61,14 +74,29 @@ impl Wire {
 
     /// Ready when the peer has gone and has left nothing unread.
     pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let tcp = match self {
-            Self::Plain(tcp) => tcp,
-            Self::Tls(tls) => tls.get_ref().0,
-            Self::Closed | Self::Lingering(..) => return Poll::Pending,
-        };
+        let Some(tcp) = self.tcp() else { return Poll::Pending };
         match ready!(tcp.poll_peek(cx, &mut ReadBuf::new(&mut [0]))) {
             Ok(1..) => Poll::Pending, // it will be read when it is wanted
             _ => Poll::Ready(()),
+        }
+    }
+
+    /// Whether the connection is broken both ways: what is unread is lost as well. Wakes nobody.
+    pub(super) fn is_reset(&self, cx: &mut Context<'_>) -> bool {
+        let Some(tcp) = self.tcp() else { return false };
+        match pin!(tcp.ready(Interest::WRITABLE | Interest::ERROR)).poll(cx) {
+            Poll::Ready(Ok(ready)) => ready.is_write_closed() || ready.is_error(),
+            Poll::Ready(Err(_)) => true,
+            Poll::Pending => false,
+        }
+    }
+
+    /// The socket, while it is open.
+    fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Plain(tcp) => Some(tcp),
+            Self::Tls(tls) => Some(tls.get_ref().0),
+            Self::Closed | Self::Lingering(..) => None,
         }
     }
 
@@ -142,4 +170,18 @@ fn poll_discard(tcp: &mut TcpStream, cx: &mut Context<'_>) -> Poll<()> {
             }
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn sockets_are_kept_alive() -> io::Result<()> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let tcp = TcpStream::connect(listener.local_addr()?).await?;
+        tune(&tcp);
+        assert!(SockRef::from(&tcp).keepalive()? && tcp.nodelay()?);
+        Ok(())
+    }
 }

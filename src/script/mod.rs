@@ -35,7 +35,7 @@ pub struct ScriptLimits {
 
 impl Default for ScriptLimits {
     fn default() -> Self {
-        Self { operations: 50_000, call_depth: 32, size: 1 << 20 }
+        Self { operations: 50_000, call_depth: 32, size: 256 * 1024 }
     }
 }
 

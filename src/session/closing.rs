@@ -108,10 +108,12 @@ impl Core {
             Side::Client => self.client == ClientPhase::Handshake,
             Side::Server => matches!(self.server, ServerPhase::Idle | ServerPhase::Dialing | ServerPhase::Handshake),
         };
-        if speechless || self.leg_ref(side).gone || self.leg_ref(side).out_closed {
+        let unheaded = !self.leg_ref(side).header_sent;
+        if speechless || self.leg_ref(side).gone || self.leg_ref(side).out_closed || (unheaded && side == Side::Server)
+        {
             return;
         }
-        if side == Side::Client && !self.leg_ref(side).header_sent {
+        if unheaded {
             let header = self.own_header();
             self.send_header(side, &header, out);
         }
@@ -123,6 +125,7 @@ impl Core {
     pub(super) fn server_error(&mut self, view: &View<'_>, out: &mut Outbox) {
         let number = self.items;
         let Some(mut error) = self.tree(Side::Server, view, out) else { return };
+        out.notes.push(Note::Hint(format!("the server ended the stream: {}", describe(&error, ns::STREAM_ERRORS))));
         if let Some(host) = error.child(ns::STREAM_ERRORS, "see-other-host").map(Element::text) {
             let text = format!("the server refers to another host ({}): name it by --upstream", host.trim());
             out.notes.push(Note::Hint(text.clone()));
@@ -159,5 +162,15 @@ impl Core {
         self.give_up(Side::Client, how, out);
         self.give_up(Side::Server, how, out);
         self.over = true;
+    }
+}
+
+/// What an error says: its condition and its text.
+pub(super) fn describe(error: &Element, conditions: &str) -> String {
+    let condition = error.children().find(|child| child.ns == conditions && child.name != "text");
+    let condition = condition.map_or("without a condition", |child| child.name.as_str());
+    match error.children().find(|child| child.name == "text").map(Element::text) {
+        Some(text) if !text.is_empty() => format!("{condition} ({text})"),
+        _ => condition.to_owned(),
     }
 }

@@ -9,6 +9,7 @@
 //!                                    +---------------------------- Parked <--- restart after SASL ----+
 //! ```
 
+use super::bind::IqAuth;
 use super::tally::Pending;
 use super::{Act, Dir, Fate, How, Note, Origin, Outbox, Tally, What};
 use crate::policy::{Policy, Route};
@@ -94,8 +95,8 @@ pub(super) struct SaslWatch {
     pub(super) said_y: bool,
     /// We took channel binding out of the features.
     pub(super) stripped_binding: bool,
-    /// An XEP-0078 set under way: its id and the JID it asks for.
-    pub(super) iq_auth: Option<(String, String)>,
+    /// An XEP-0078 set under way.
+    pub(super) iq_auth: Option<IqAuth>,
 }
 
 /// All of a session but its scanners.
@@ -128,6 +129,8 @@ pub(super) struct Core {
     pub(super) close_deadline: Option<Timestamp>,
     /// A leg's scanner must be renewed.
     pub(super) restarted: bool,
+    /// White space may still come that the client sent behind its last word in SASL: none of the new document's.
+    pub(super) stale_space: bool,
     /// The client has authenticated without a restart: its limits widen with the next element.
     pub(super) relax_limits: bool,
     /// What a side sent while it was held may be scanned now.
@@ -168,6 +171,7 @@ impl Core {
             login_deadline,
             close_deadline: None,
             restarted: false,
+            stale_space: false,
             relax_limits: false,
             resume: [false; 2],
             over: false,
@@ -246,6 +250,16 @@ impl Core {
         leg.new_document = true;
         leg.header_sent = false;
         self.restarted = true;
+    }
+
+    /// How many bytes at the front belong to the document before: see `stale_space`.
+    pub(super) fn stale(&mut self, side: Side, buffer: &[u8]) -> usize {
+        if !self.stale_space || side == Side::Server || self.gate(side) != Gate::Open {
+            return 0;
+        }
+        let space = buffer.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        self.stale_space = space == buffer.len();
+        space
     }
 
     /// What this side sent while it was held may be scanned now.
@@ -329,10 +343,10 @@ impl Core {
         self.restart(Side::Server);
     }
 
-    /// Held bytes are bounded by what one element may be before login.
+    /// Held bytes are bounded by what one element may be.
     pub(super) fn bound_held(&mut self, side: Side, out: &mut Outbox) {
         let held = self.gate(side) == Gate::Held;
-        if held && self.leg_ref(side).pending.len() > self.route.limits_before.stanza_bytes {
+        if held && self.leg_ref(side).pending.len() > self.limits(side).stanza_bytes {
             self.too_much_held(side, out);
         }
     }

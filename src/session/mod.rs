@@ -126,7 +126,10 @@ impl Session {
 
     /// Takes finished items off the front of `buffer`; gives how many bytes are done with.
     fn scan(&mut self, side: Side, buffer: &[u8], out: &mut Outbox) -> usize {
-        let mut at = 0;
+        let mut at = self.core.stale(side, buffer);
+        if let Some(space) = buffer.get(..at).filter(|space| !space.is_empty()) {
+            self.core.space(side, space, out);
+        }
         while let Some(rest) = buffer.get(at..).filter(|rest| !rest.is_empty()) {
             match self.core.gate(side) {
                 Gate::Open => {}

@@ -3,7 +3,7 @@
 //! Takes what comes in before the streams are joined, gives headers, features and acts. Must not let a byte of one
 //! side reach the other before both are ready (RFC 6120 §4.3, §5.4).
 
-use super::core::{ClientPhase, Core, ServerPhase};
+use super::core::{ClientPhase, Core, SaslWatch, ServerPhase};
 use super::{Act, Fate, How, Note, Origin, Outbox, TlsInfo, What};
 use crate::policy::{ClientTls, ServerTls};
 use crate::xml::{Element, OpenTag, View, parse_element};
@@ -244,6 +244,7 @@ impl Core {
         match side {
             Side::Client => {
                 self.header = Header::default();
+                self.sasl = SaslWatch::default();
                 self.client = ClientPhase::Header;
             }
             Side::Server => self.open_server_stream(out),

@@ -11,8 +11,8 @@ use super::{Fate, Note, Origin, Outbox, What};
 use crate::policy::{ClientTls, Forward, OnScriptError};
 use crate::rules::{self, Enforce, Finding, Severity};
 use crate::script::{Outcome, Verdict};
-use crate::xml::{Element, Node, View};
-use crate::xmpp::{Condition, Facts, Kind, Side, StanzaError, error, ns};
+use crate::xml::{Element, Node, View, rehome};
+use crate::xmpp::{Condition, Facts, Kind, Side, StanzaError, StreamCondition, StreamError, error, ns};
 
 /// What shall become of a stanza, and who says so.
 enum Decision {
@@ -60,11 +60,14 @@ impl Core {
         if let Some(enforce) = enforce {
             let Some(decided) = self.enforced(side, view, enforce, &found, out) else { return };
             decision = decided;
-        } else if self.jid.is_some() && self.policy.scripts.listens(kind) {
-            let outcome = self.policy.scripts.run(kind, view, &self.facts(side));
-            decision = self.scripted(side, view, outcome, &mut found, out);
+        }
+        if self.jid.is_some() && self.policy.scripts.listens(kind) {
+            decision = self.scripted(side, kind, view, decision, &mut found, out);
         }
         if kind == Kind::Iq {
+            if self.jid.is_none() && side == Side::Client {
+                self.watch_login(view);
+            }
             self.pending_iqs.request(&mut self.tally, side, view);
         }
         self.carry_out(number, side, kind, view, decision, found, out);
@@ -109,8 +112,37 @@ impl Core {
         })
     }
 
-    /// What the scripts decided, with their own work held to the rules.
+    /// What the scripts make of a stanza that would go on. One that a rule has mended is shown to them as mended.
     fn scripted(
+        &mut self,
+        side: Side,
+        kind: Kind,
+        view: &View<'_>,
+        decision: Decision,
+        found: &mut Vec<Finding>,
+        out: &mut Outbox,
+    ) -> Decision {
+        match decision {
+            Decision::Forward => {
+                let outcome = self.policy.scripts.run(kind, view, &self.facts(side));
+                self.weighed(side, view, outcome, found, out)
+            }
+            Decision::Change(element, by) => match Judged::new(&element, self.route.limits_after) {
+                Ok(mended) => {
+                    let outcome = self.policy.scripts.run(kind, &mended.view(), &self.facts(side));
+                    match self.weighed(side, &mended.view(), outcome, found, out) {
+                        Decision::Forward => Decision::Change(element, by),
+                        decision => decision,
+                    }
+                }
+                Err(_) => Decision::Drop(by),
+            },
+            decision => decision,
+        }
+    }
+
+    /// What the scripts decided, with their own work held to the rules.
+    fn weighed(
         &mut self,
         side: Side,
         view: &View<'_>,
@@ -136,7 +168,7 @@ impl Core {
             _ => None,
         };
         if let Some((element, sender, by)) = made
-            && let Err(why) = self.obeys(element, sender)
+            && let Err(why) = self.obeys(element, sender, view)
         {
             out.notes.push(Note::ScriptError(format!("{by}: what it made cannot be sent: {why}")));
             return self.script_failed();
@@ -170,12 +202,16 @@ impl Core {
         }
     }
 
-    /// Our own scripts obey the rules too, whatever the mode: what they make is scanned, and checked against all of them.
-    fn obeys(&self, element: &Element, sender: Side) -> Result<(), String> {
+    /// Our own scripts obey the rules too, whatever the mode: what they make is scanned, and must break no rule that the
+    /// stanza they were given did not break already.
+    fn obeys(&self, element: &Element, sender: Side, given: &View<'_>) -> Result<(), String> {
         let judged = Judged::new(element, self.route.limits_after)?;
-        let mut found = Vec::new();
-        rules::check(&judged.view(), sender, &rules::Modes::all(rules::Mode::Report), &mut found);
-        match found.into_iter().find(|f| f.severity == Severity::Violation) {
+        let (mut found, mut before) = (Vec::new(), Vec::new());
+        let all = rules::Modes::all(rules::Mode::Report);
+        rules::check(&judged.view(), sender, &all, &mut found);
+        rules::check(given, sender, &all, &mut before);
+        let new = |f: &Finding| f.severity == Severity::Violation && before.iter().all(|b| b.code != f.code);
+        match found.into_iter().find(new) {
             Some(finding) => Err(format!("{}: {}", finding.code, finding.text)),
             None if kind_of(&judged.view()).is_none() => Err("it is not a message, presence or iq".to_owned()),
             None => Ok(()),
@@ -200,8 +236,8 @@ impl Core {
                 self.forward(number, side, what, view, out);
                 if kind == Kind::Iq {
                     self.pending_iqs.answer(&mut self.tally, side, view);
-                    if self.jid.is_none() {
-                        self.watch_bind(side, view, out);
+                    if self.jid.is_none() && side == Side::Server {
+                        self.watch_bind(view, out);
                     }
                 }
             }
@@ -270,14 +306,19 @@ impl Core {
         }
     }
 
-    /// Forwards what was judged: the very bytes, unless they lean on the sender's stream root or the policy says that
-    /// everything is written anew.
+    /// Forwards what was judged: the very bytes. If they lean on the sender's stream root, what it declared is declared on
+    /// the stanza; if the policy says so, everything is written anew.
     fn forward(&mut self, number: u64, side: Side, what: What, view: &View<'_>, out: &mut Outbox) {
         let origin = Origin::Forwarded(number);
-        if view.head.leans || self.policy.forward == Forward::Normal {
-            if let Some(element) = self.tree(side, view, out) {
-                self.send_element(side.other(), what, &element, origin, out);
-            }
+        if self.policy.forward == Forward::Normal {
+            let Some(element) = self.tree(side, view, out) else { return };
+            let Ok(judged) = Judged::new(&element, self.route.limits_after) else {
+                let text = "written anew, with its namespaces declared, it is more than a stanza may be";
+                return self.fail(side, StreamError::new(StreamCondition::PolicyViolation, text), out);
+            };
+            self.send(side.other(), what, judged.view().bytes, origin, out);
+        } else if view.head.leans {
+            self.send(side.other(), what, &rehome(view.bytes, view.root), origin, out);
         } else {
             self.send(side.other(), what, view.bytes, origin, out);
         }
@@ -309,6 +350,7 @@ impl Core {
                 self.refuse_other(view, &failure, "compression", out);
             }
             (ns::CLIENT | ns::STREAM | ns::SASL | ns::SASL2 | ns::TLS, _) => self.unexpected(Side::Client, view, out),
+            (_, name) if is_stanza_name(name) => self.unexpected(Side::Client, view, out),
             _ => self.forward_other(Side::Client, view, out),
         }
     }
@@ -342,10 +384,11 @@ impl Core {
                 self.server_error(view, out);
             }
             // COMPAT: Prosody 0.12 sends features to a client that gave no version: none may reach it (RFC 6120 §4.7.5).
-            (ns::STREAM, "features") if !self.server_header.has_features() => {
+            (ns::STREAM, "features") if !self.server_header.has_features() || !self.header.has_features() => {
                 self.note_in(Side::Server, What::Other, view.bytes, Fate::Handled, out);
             }
             (ns::CLIENT | ns::STREAM | ns::SASL | ns::TLS, _) => self.unexpected(Side::Server, view, out),
+            (_, name) if is_stanza_name(name) => self.unexpected(Side::Server, view, out),
             _ => self.forward_other(Side::Server, view, out),
         }
     }
@@ -360,6 +403,12 @@ fn kind_of(view: &View<'_>) -> Option<Kind> {
         _ => return None,
     };
     view.name_is(&view.head.name, ns::CLIENT, kind.name()).then_some(kind)
+}
+
+/// Whether an element of another namespace bears a stanza's name. Some servers take those of other content namespaces
+/// for stanzas (ejabberd: `jabber:component:accept`), so they would pass the rules by.
+fn is_stanza_name(name: &str) -> bool {
+    matches!(name, "message" | "presence" | "iq")
 }
 
 /// Whether a stanza may not be answered: an IQ result or error, or any other stanza of type error.

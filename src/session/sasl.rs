@@ -3,11 +3,12 @@
 //!
 //! Must not look into the exchange beyond the mechanism's name and the gs2 flag.
 
+use super::closing::describe;
 use super::core::{ClientPhase, Core, ServerPhase};
 use super::{Fate, Note, Origin, Outbox, What};
-use crate::xml::View;
+use crate::xml::{View, parse_element};
 use crate::xmpp::sasl::{Failure, failure, is_stripped, says_y};
-use crate::xmpp::{Side, StreamCondition, StreamError};
+use crate::xmpp::{Side, StreamCondition, StreamError, ns};
 
 impl Core {
     /// `auth`, `response` or `abort` from the client.
@@ -24,6 +25,12 @@ impl Core {
                 return self.refuse_mechanism(number, Failure::InvalidMechanism, text, out);
             }
             self.sasl.said_y = mechanism.starts_with("SCRAM-") && says_y(auth.text().trim());
+            let bare = !self.leg_ref(Side::Client).tls && self.leg_ref(Side::Server).tls;
+            if mechanism == "PLAIN" && bare {
+                let text =
+                    "the client sends its password in the clear: TLS is off on its leg, although the server has it";
+                out.notes.push(Note::Hint(text.to_owned()));
+            }
             out.notes.push(Note::Mechanism(mechanism));
         }
         self.forward_other(Side::Client, view, out);
@@ -46,19 +53,23 @@ impl Core {
                 self.server = ServerPhase::Parked;
                 self.restart(Side::Client);
                 self.restart(Side::Server);
+                self.stale_space = true;
             }
             name => {
                 self.client = ClientPhase::Joined;
                 if name == "failure" {
-                    self.explain_failure(out);
+                    self.explain_failure(view, out);
                 }
             }
         }
         self.resume(Side::Client);
     }
 
-    /// What stripping channel binding costs is said when it bites (RFC 5802 §6).
-    fn explain_failure(&self, out: &mut Outbox) {
+    /// A refused login is said; and what stripping channel binding costs, when it bites (RFC 5802 §6).
+    fn explain_failure(&self, view: &View<'_>, out: &mut Outbox) {
+        if let Ok(failure) = parse_element(view.bytes, view.root, view.head) {
+            out.notes.push(Note::Hint(format!("the server refused the login: {}", describe(&failure, ns::SASL))));
+        }
         if self.sasl.said_y && self.sasl.stripped_binding {
             let text = "the login failed after the client said it supports channel binding (SCRAM flag 'y'): iqtap has to \
                         take the -PLUS mechanisms away, and this server treats that as a downgrade attack. Turn channel \

@@ -127,6 +127,11 @@ impl Pending {
         }
     }
 
+    /// Whether a request of this requester may be waiting under this id. When the table is full nobody knows.
+    pub(super) fn waits(&self, requester: Side, id: &str) -> bool {
+        self.0.len() >= PENDING || self.0.contains_key(&key(requester, id))
+    }
+
     /// Counts an IQ that goes through if it is an answer.
     pub(super) fn answer(&mut self, tally: &mut Tally, sender: Side, iq: &View<'_>) {
         self.answer_as(tally, sender, iq, iq.kind().as_deref() == Some("error"));

@@ -7,6 +7,7 @@ mod element;
 mod head;
 mod limits;
 mod parse;
+mod rehome;
 mod scan;
 mod write;
 
@@ -14,6 +15,7 @@ pub use element::{Attr, Element, Node};
 pub use head::{Head, Name, NsRef, OpenAttr, OpenTag, Root, Span, Value, View};
 pub use limits::Limits;
 pub use parse::{Disagreement, parse_element, parse_str};
+pub use rehome::rehome;
 pub use scan::{Fault, ItemKind, Refusal, Scanner, Step, normalise};
 pub use write::{Scope, escape_attr, escape_text, write_element};
 
