@@ -6,8 +6,9 @@
 mod keys;
 
 use crate::policy::{Forward, OnScriptError, Policy, Route};
-use crate::rules::Modes;
+use crate::rules::{Mode, Modes};
 use crate::script::{LoadError, ScriptLimits, ScriptSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -15,14 +16,21 @@ use std::str::FromStr;
 
 /// What is wrong with a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}{}: {message}", path.display(), if *line > 0 { format!(":{line}") } else { String::new() })]
+#[error("{}{}{}: {message}", path.display(), colon(*line), colon(*column))]
 pub struct ConfigError {
     /// The file.
     pub path: PathBuf,
     /// Line, from 1; 0 if none.
     pub line: usize,
+    /// Column, from 1; 0 if none.
+    pub column: usize,
     /// What is wrong and what to do.
     pub message: String,
+}
+
+/// `:7`; nothing for what is not known.
+fn colon(number: usize) -> String {
+    if number > 0 { format!(":{number}") } else { String::new() }
 }
 
 /// Compiles the part of a configuration that a session sees. `text` is TOML; `path` names it in errors and is where
@@ -133,8 +141,12 @@ pub struct Config {
     pub legacy_codes: bool,
     /// See [`Policy::forward`].
     pub forward: Forward,
-    /// See [`Policy::on_script_error`].
-    pub on_script_error: OnScriptError,
+    /// See [`Policy::on_script_error`]. If not said, `reject` where the rules are enforced by default, else `pass`.
+    pub on_script_error: Option<OnScriptError>,
+    /// The mode of what `[rules]` does not name, the stricter one if it differs by direction.
+    pub rules_default: Mode,
+    /// Where in the file keys stand whose values can only be judged later: files, mostly.
+    pub lines: BTreeMap<&'static str, usize>,
 }
 
 impl Default for Config {
@@ -158,7 +170,9 @@ impl Default for Config {
             script_limits: ScriptLimits::default(),
             legacy_codes: false,
             forward: Forward::default(),
-            on_script_error: OnScriptError::default(),
+            on_script_error: None,
+            rules_default: Mode::default(),
+            lines: BTreeMap::new(),
         }
     }
 }
@@ -172,6 +186,7 @@ impl Config {
         let text = std::fs::read_to_string(path).map_err(|error| ConfigError {
             path: path.to_owned(),
             line: 0,
+            column: 0,
             message: format!("cannot be read: {error}"),
         })?;
         Self::from_text(&text, path)
@@ -200,8 +215,25 @@ impl Config {
             scripts,
             legacy_codes: self.legacy_codes,
             forward: self.forward,
-            on_script_error: self.on_script_error,
+            on_script_error: self.on_script_error(),
         })
+    }
+
+    /// What becomes of a stanza whose script failed: as said, or else as the rules are meant.
+    fn on_script_error(&self) -> OnScriptError {
+        // The command line may have set all the modes since.
+        let alike = [Mode::Off, Mode::Report, Mode::Enforce].into_iter().find(|&mode| self.rules == Modes::all(mode));
+        self.on_script_error.unwrap_or_else(|| match alike.unwrap_or(self.rules_default) {
+            Mode::Enforce => OnScriptError::Reject,
+            Mode::Off | Mode::Report => OnScriptError::Pass,
+        })
+    }
+
+    /// An error about the value of a key, at the key's line if the file has it.
+    #[must_use]
+    pub fn wrong(&self, key: &str, message: impl fmt::Display) -> ConfigError {
+        let line = self.lines.get(key).copied().unwrap_or_default();
+        ConfigError { path: self.path.clone(), line, column: 0, message: format!("{key}: {message}") }
     }
 
     /// What does not go together, said in the words of the command line.
@@ -211,7 +243,7 @@ impl Config {
     pub fn check(&self) -> Result<(), String> {
         if !self.listen.ip().is_loopback() && !self.allow_public {
             return Err(format!(
-                "listening on {} lets other machines use iqtap; if that is meant, add --allow-public",
+                "listening on {} lets other machines use iqtap; if that is meant, add --allow-public (in a file: allow_public = true)",
                 self.listen
             ));
         }
@@ -227,9 +259,5 @@ impl Config {
 }
 
 fn script_error(error: LoadError) -> ConfigError {
-    let message = match error.column {
-        0 => error.message,
-        column => format!("column {column}: {}", error.message),
-    };
-    ConfigError { path: error.path, line: error.line, message }
+    ConfigError { path: error.path, line: error.line, column: error.column, message: error.message }
 }

@@ -274,11 +274,25 @@ fn a_long_silence_of_one_end_is_broken_by_acknowledgements() {
 fn the_file_is_private_and_new() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.pcapng");
-    fs::write(&path, "old").unwrap();
+    fs::write(&path, b"\n\r\r\nold").unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
     Recorder::create(&path, "iqtap").unwrap().finish().unwrap();
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(fs::read(&path).unwrap().starts_with(&[0x0a, 0x0d, 0x0d, 0x0a]));
+}
+
+#[test]
+fn a_file_that_is_no_capture_is_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("thesis.odt");
+    for text in ["PK and so on", "\n\r\r", "x"] {
+        fs::write(&path, text).unwrap();
+        let said = Recorder::create(&path, "iqtap").unwrap_err().to_string();
+        assert!(said.contains("thesis.odt: is no pcapng capture") && said.contains("name another file"), "{said}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
+    fs::write(&path, "").unwrap();
+    Recorder::create(&path, "iqtap").unwrap();
 }
 
 #[test]

@@ -83,6 +83,38 @@ fn a_configuration_is_explained_or_refused_with_its_line() {
 }
 
 #[test]
+fn a_configuration_is_refused_for_files_that_run_would_refuse() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("iqtap.toml");
+    let path = file.to_str().unwrap();
+    let own = rcgen::generate_simple_self_signed(["example.org".to_owned()]).unwrap();
+    std::fs::write(directory.path().join("good.crt"), own.cert.pem()).unwrap();
+    std::fs::write(directory.path().join("good.key"), own.signing_key.serialize_pem()).unwrap();
+    std::fs::write(directory.path().join("nonsense"), "nonsense").unwrap();
+    for (text, words) in [
+        ("\nserver_ca = 'no-such.crt'", ["iqtap.toml:2: server_ca: ", "no-such.crt"]),
+        ("server_ca = 'nonsense'", ["iqtap.toml:1: server_ca: ", "no certificate in PEM form"]),
+        ("cert = 'nonsense'\nkey = 'good.key'", ["iqtap.toml:1: cert: ", "no certificate"]),
+        ("cert = 'good.crt'\nkey = 'nonsense'", ["iqtap.toml:2: key: ", "no private key"]),
+        ("\ndata_dir = 'nonsense'", ["iqtap.toml:2: data_dir: ", "not a directory"]),
+        ("\nrecord = 'no/such/folder/s.pcapng'", ["iqtap.toml:2: record: ", "folder"]),
+        ("record = 'nonsense'", ["iqtap.toml:1: record: ", "is no pcapng capture"]),
+        ("listen = '0.0.0.0:1'", ["iqtap.toml:1: ", "allow_public = true"]),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        refused(&["check-config", path], &words);
+    }
+    let fine = "cert = 'good.crt'\nkey = 'good.key'\nserver_ca = 'good.crt'\nrecord = 's.pcapng'\ndata_dir = 'data'";
+    let unused = "client_tls = 'off'\nserver_tls = 'off'\nserver_ca = 'none'\ncert = 'none'\nkey = 'none'";
+    for text in [fine, unused] {
+        std::fs::write(&file, text).unwrap();
+        let output = output(&["check-config", path]);
+        assert!(output.status.success(), "{output:?}");
+    }
+    assert!(!directory.path().join("s.pcapng").exists() && !directory.path().join("data").exists(), "nothing is made");
+}
+
+#[test]
 fn rules_ca_and_completions_say_something() {
     let text = |arguments: &[&str]| {
         let output = output(arguments);

@@ -64,7 +64,7 @@ fn every_key_is_understood() {
     assert_eq!(config.server_ca.as_deref(), Some(Path::new("etc/ca.crt")), "relative to the file");
     assert_eq!(config.cert.as_deref(), Some(Path::new("/etc/c.crt")));
     assert_eq!(config.scripts, [Path::new("etc/a.rhai"), Path::new("/b.rhai")]);
-    assert_eq!((config.forward, config.on_script_error), (Forward::Normal, OnScriptError::Reject));
+    assert_eq!((config.forward, config.on_script_error), (Forward::Normal, Some(OnScriptError::Reject)));
     assert_eq!((config.route.login_seconds, config.route.close_seconds), (60, 2));
     assert_eq!(config.script_limits.operations, 1000);
     assert_eq!(config.route.limits_before.stanza_bytes, 20_000);
@@ -154,10 +154,88 @@ fn a_script_that_cannot_be_loaded_is_named_with_its_line() {
     std::fs::write(directory.path().join("bad.rhai"), "fn on_iq(iq) {\n  let x = ;\n}\n").unwrap();
     let error = compile("script = 'bad.rhai'", &file).unwrap_err();
     assert_eq!((error.path.file_name().unwrap().to_str(), error.line), (Some("bad.rhai"), 2), "{error}");
+    assert!(error.to_string().contains("bad.rhai:2:11: "), "{error}");
     let error = compile("script = 'missing.rhai'", &file).unwrap_err();
     assert!(error.to_string().contains("missing.rhai"), "{error}");
     let (route, policy) = compile("rules = 'off'\nclose_seconds = 9", &file).unwrap();
     assert_eq!((route.close_seconds, policy.rules, policy.number), (9, Modes::all(Mode::Off), 1));
+}
+
+#[test]
+fn a_script_that_fails_passes_what_is_only_reported_and_rejects_what_is_enforced() {
+    use OnScriptError::{Drop, Pass, Reject};
+    let all_but_one = "[rules]\ndefault = 'enforce'\nid = 'report'";
+    for (text, then) in [
+        ("", Pass),
+        ("rules = 'report'", Pass),
+        ("rules = 'off'", Pass),
+        ("rules = 'enforce'", Reject),
+        ("[rules]\nid = 'enforce'", Pass),
+        (all_but_one, Reject),
+        ("[rules.default]\nc2s = 'enforce'", Reject),
+        ("on_script_error = 'pass'\nrules = 'enforce'", Pass),
+        ("on_script_error = 'drop'", Drop),
+    ] {
+        assert_eq!(compile(text, Path::new("f.toml")).unwrap().1.on_script_error, then, "{text:?}");
+    }
+    // --rules has the last word.
+    let config = Config { rules: Modes::all(Mode::Report), ..read(all_but_one).unwrap() };
+    assert_eq!(config.policy().unwrap().on_script_error, Pass);
+}
+
+const EXAMPLE: &str = include_str!("../iqtap.example.toml");
+
+#[test]
+fn the_example_file_says_the_defaults() {
+    let example = Config::from_text(EXAMPLE, Path::new("f.toml")).unwrap();
+    let lines = example.lines.clone();
+    assert_eq!(example, Config { path: "f.toml".into(), lines, ..Config::default() });
+    // What is commented out for want of a default is understood too.
+    let all: Vec<&str> = EXAMPLE.lines().map(uncommented).collect();
+    let config = Config::from_text(&all.join("\n"), Path::new("f.toml")).unwrap();
+    assert!(config.upstream.is_some() && config.key.is_some() && config.on_script_error.is_some());
+}
+
+/// `# key = value` without the mark of a comment; any other line as it is.
+fn uncommented(line: &str) -> &str {
+    let key = |text: &str| text.split_once(" = ").is_some_and(|(key, _)| !key.contains(|c| !is_of_key(c)));
+    line.strip_prefix("# ").filter(|text| key(text)).unwrap_or(line)
+}
+
+fn is_of_key(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '-')
+}
+
+#[test]
+fn the_example_file_has_every_key() {
+    // The parser itself lists the keys it knows, where it meets one that it does not.
+    for table in [
+        "",
+        "[rules]\n",
+        "[rules.id]\n",
+        "[limits]\n",
+        "[limits.before_login]\n",
+        "[limits.after_login]\n",
+        "[script_limits]\n",
+    ] {
+        let said = read(&format!("{table}no_such_key_at_all = 1")).unwrap_err();
+        let known: Vec<&str> = said.split_once("known here: ").unwrap().1.split(", ").collect();
+        assert!(known.len() > 1, "{said}");
+        let section = match table.trim_end().trim_matches(['[', ']']) {
+            "" | "rules.id" | "limits" => EXAMPLE,
+            name => EXAMPLE.split_once(&format!("\n[{name}]\n")).unwrap().1.split("\n[").next().unwrap(),
+        };
+        for key in known {
+            let said = |line: &str| {
+                line.match_indices(key).any(|(at, _)| {
+                    let (before, after) = (line[..at].trim_start_matches("# "), &line[at + key.len()..]);
+                    let begins = before.is_empty() || before.ends_with(['[', '{', ' ', '.']);
+                    begins && !after.starts_with(is_of_key)
+                })
+            };
+            assert!(section.lines().any(said), "iqtap.example.toml does not mention {table}{key}");
+        }
+    }
 }
 
 #[test]

@@ -32,6 +32,31 @@ fn events(notes: &[Note]) -> Vec<Value> {
     all
 }
 
+/// What is between the back quotes of the README's table must be what the code writes.
+#[test]
+fn the_readme_names_every_event_and_field() {
+    let code = include_str!("../src/inspect/json.rs");
+    let readme =
+        include_str!("../README.md").split_once("## Events for programs").unwrap().1.split("\n## ").next().unwrap();
+    let events: Vec<&str> = ["event(\"", "text(\"", "event: \""]
+        .into_iter()
+        .flat_map(|begin| code.split(begin).skip(1))
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    assert!(events.len() >= 13, "{events:?}");
+    for event in events {
+        let row = |line: &str| line.strip_prefix("| ").and_then(|l| l.split('|').next()).unwrap_or("").to_owned();
+        assert!(readme.lines().any(|line| row(line).contains(&format!("`{event}`"))), "README has no event `{event}`");
+    }
+    let fields = ["struct Event<'a> {", "struct Found<'a> {", "struct Summary<'a> {"].map(|begin| {
+        let body = code.split_once(begin).unwrap().1.split('}').next().unwrap();
+        body.lines().filter_map(|line| line.trim().split_once(": ")).map(|(name, _)| name.trim_end_matches('_'))
+    });
+    for field in fields.into_iter().flatten() {
+        assert!(readme.contains(&format!("`{field}`")), "README has no field `{field}`");
+    }
+}
+
 fn one(note: Note) -> Value {
     let mut all = events(&[note]);
     assert_eq!(all.len(), 1);
@@ -148,12 +173,19 @@ fn everything_else() {
 }
 
 #[test]
+fn a_total_of_nothing_has_no_time() {
+    let text = Screen::new(PrinterOptions { json: true, ..PrinterOptions::default() }).finish(&Tally::default());
+    let total: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&total["event"], &total["sessions"], total.get("time")), (&json!("total"), &json!(0), None));
+}
+
+#[test]
 fn the_end() {
     let tally = Tally {
         stanzas: [[1, 2, 3], [4, 5, 6]],
         bytes: [7, 8],
         iqs: vec![IqCount { ns: "urn:xmpp:ping".into(), requests: 9, results: 8, errors: 1 }],
-        findings: vec![("rule5", 2)],
+        findings: vec![("rule7", 1), ("rule7-3920", 4), ("rule5", 2)],
         ..Tally::default()
     };
     let all = events(&[Note::Bound("a@b/c".into()), Note::Over(Box::new(tally))]);
@@ -168,7 +200,8 @@ fn the_end() {
                     "server": {"message": 4, "presence": 5, "iq": 6, "bytes": 8}
                 },
                 "iqs": [{"ns": "urn:xmpp:ping", "requests": 9, "results": 8, "errors": 1}],
-                "findings": [{"code": "rule5", "count": 2}],
+                "findings": [{"code": "rule5", "count": 2}, {"code": "rule7", "count": 1}],
+                "info": [{"code": "rule7-3920", "count": 4}],
                 "stopped": 0, "rewritten": 0
             }
         })

@@ -5,6 +5,7 @@ mod inspect_support;
 
 use inspect_support::{Screen, finding, stanza};
 use iqtap::inspect::PrinterOptions;
+use iqtap::rules::{Finding, Severity};
 use iqtap::script::LogLine;
 use iqtap::session::{Dir, Fate, IqCount, Note, Origin, Seen, StanzaInfo, Tally, TlsInfo, What};
 use iqtap::xmpp::{Kind, Side, StreamCondition};
@@ -31,8 +32,13 @@ fn tally() -> Tally {
     Tally {
         stanzas: [[2, 1, 14], [1204, 7, 14]],
         bytes: [4_210, 1_500_000],
-        iqs: vec![iq("urn:xmpp:ping", 12, 12, 0), iq("vcard-temp", 1, 0, 1), iq("urn:example:x", 1, 0, 0)],
-        findings: vec![("rule5", 2), ("rule7-3920", 1)],
+        iqs: vec![
+            iq("urn:xmpp:ping", 12, 12, 0),
+            iq("vcard-temp", 1, 0, 1),
+            iq("urn:example:x", 1, 0, 0),
+            iq("", 1, 0, 1),
+        ],
+        findings: vec![("rule7-3920", 1), ("rule5", 2), ("rule1", 1)],
         stopped: 2,
         rewritten: 1,
     }
@@ -90,7 +96,10 @@ fn notes() -> Vec<Note> {
             stanza(c, Dir::In, iq, info("get", "d1", "", "", ("http://jabber.org/protocol/disco#info", "query"))),
             |s| {
                 s.fate = Fate::Rejected("bad-request".into(), "rule5".into());
-                s.findings = vec![finding("rule5", rule5), finding("rule7-3920", "should echo the request")];
+                s.findings = vec![
+                    finding("rule5", rule5),
+                    Finding { severity: Severity::Info, ..finding("rule7-3920", "should echo the request") },
+                ];
             },
         ),
         Note::Finding { side: c, id: Some("d1".into()), number: 1, finding: finding("rule5", rule5) },
@@ -114,6 +123,21 @@ fn notes() -> Vec<Note> {
         Note::StreamError { side: c, condition: StreamCondition::PolicyViolation, text: "stanza too long".into() },
         Note::Over(Box::new(tally())),
     ]
+}
+
+#[test]
+fn a_total_is_for_those_who_have_not_read_it_yet() {
+    let totals = |sessions: u64, over: bool| {
+        let mut screen = Screen::new(options());
+        for session in 1..=sessions {
+            screen.note(session, &Note::Mechanism("PLAIN".into()));
+            if over {
+                screen.note(session, &Note::Over(Box::new(tally())));
+            }
+        }
+        screen.finish(&tally()).matches("total: ").count()
+    };
+    assert_eq!([totals(0, true), totals(1, true), totals(1, false), totals(2, true)], [0, 0, 1, 1]);
 }
 
 fn seen(mut note: Note, edit: impl FnOnce(&mut Seen)) -> Note {

@@ -189,11 +189,17 @@ fn text(told: &str) -> &str {
     told.split_once("<text").and_then(|(_, text)| text.split_once('>')).unwrap().1.split('<').next().unwrap()
 }
 
+const WRONG: &str = "the server's certificate is not for example.org but for";
+
 #[tokio::test]
 async fn a_server_that_proves_nothing_is_refused_with_a_reason() {
     let ca = TestCa::new("one");
     let wrong_name = told(&ca, &ca.acceptor("other.example")).await;
-    assert!(wrong_name.contains("other.example") && wrong_name.contains("not for example.org"), "{wrong_name}");
+    let cure = "; is --upstream the right server for this JID?";
+    assert_eq!(text(&wrong_name).rsplit(": ").next().unwrap(), format!("{WRONG} other.example{cure}"));
+    let params = CertificateParams::new(["localhost", "xmpp.test", "c.test", "d.test"].map(str::to_owned)).unwrap();
+    let wrong_names = told(&ca, &ca.acceptor_with(params)).await;
+    assert!(wrong_names.contains(&format!("{WRONG} localhost, xmpp.test and 2 more{cure}")), "{wrong_names}");
 
     for authority in ["one", "two"] {
         let unknown = told(&ca, &TestCa::new(authority).acceptor(DOMAIN)).await;

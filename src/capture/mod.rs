@@ -29,7 +29,7 @@ use pcapng::Blocks;
 use redact::{Header, Redactor};
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use tcp::{End, Talk};
 
@@ -71,11 +71,12 @@ struct Leg {
 }
 
 impl Recorder {
-    /// Begins a capture. A regular file of that name is replaced; a named pipe or a device is written to as it is.
+    /// Begins a capture. An earlier pcapng capture of that name, or an empty file, is replaced; any other file is refused.
+    /// A named pipe or a device is written to as it is.
     /// `app` goes into the section header: `iqtap 0.1.0`. The file's mode is 0600: captures hold private talk.
     ///
     /// # Errors
-    /// If the path is a directory or a symbolic link, its directory is missing, or the system says no.
+    /// If the path is a directory, a symbolic link or a file that is no capture, its directory is missing, or the system says no.
     pub fn create(path: &Path, app: &str) -> io::Result<Self> {
         let file = open(path).map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?;
         let mut recorder = Self {
@@ -186,22 +187,63 @@ impl Leg {
     }
 }
 
+/// Says whether [`Recorder::create`] would take a path, as far as can be known without touching anything.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let found = match before(path) {
+        Ok(Before::Nothing) if !folder.is_dir() => Err(io::Error::other("the folder it should be in does not exist")),
+        found => found.map(drop),
+    };
+    found.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))
+}
+
+/// What stands where a capture is to be.
+enum Before {
+    Nothing,
+    /// An earlier capture, or an empty file.
+    Replaceable,
+    /// A named pipe or a device.
+    Special,
+}
+
+fn before(path: &Path) -> io::Result<Before> {
+    let refuse = |why| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    match fs::symlink_metadata(path) {
+        Ok(old) if old.is_dir() => refuse("is a directory; name a file in it"),
+        Ok(old) if old.is_symlink() => refuse("is a symbolic link; name the file itself"),
+        Ok(old) if old.is_file() && !may_be_replaced(path)? => {
+            refuse("is no pcapng capture and is left as it is; name another file, or remove it first")
+        }
+        Ok(old) if old.is_file() => Ok(Before::Replaceable),
+        Ok(_) => Ok(Before::Special),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Before::Nothing),
+        Err(e) => Err(e),
+    }
+}
+
 /// Opens the file, private to its owner.
 fn open(path: &Path) -> io::Result<File> {
-    let refuse = |why| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
     let mut options = OpenOptions::new();
     options.write(true);
-    match fs::symlink_metadata(path) {
-        Ok(old) if old.is_dir() => return refuse("is a directory; name a file in it"),
-        Ok(old) if old.is_symlink() => return refuse("is a symbolic link; name the file itself"),
-        Ok(old) if old.is_file() => fs::remove_file(path)?,
-        Ok(_) => return options.open(path),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-        Err(e) => return Err(e),
+    match before(path)? {
+        Before::Special => return options.open(path),
+        Before::Replaceable => fs::remove_file(path)?,
+        Before::Nothing => {}
     }
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.create_new(true).open(path)
+}
+
+/// Whether a regular file is empty or begins as a pcapng capture does.
+fn may_be_replaced(path: &Path) -> io::Result<bool> {
+    const SECTION_HEADER: &[u8] = &[0x0a, 0x0d, 0x0d, 0x0a];
+    let mut start = Vec::new();
+    File::open(path)?.take(4).read_to_end(&mut start)?;
+    Ok(start.is_empty() || start == SECTION_HEADER)
 }
 
 #[cfg(test)]

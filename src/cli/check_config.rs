@@ -1,12 +1,15 @@
 //! `iqtap check-config`: what a file means, or what is wrong with it.
 
 use super::{Failure, print};
-use crate::config::Config;
+use crate::capture;
+use crate::config::{Config, ConfigError};
+use crate::net::{ClientCertificate, TlsError, Trust};
+use crate::policy::{ClientTls, ServerTls};
 use crate::rules::{Mode, Modes, Rule};
 use crate::xmpp::Side;
 use clap::ValueEnum;
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `iqtap check-config`.
 #[derive(Debug, clap::Args)]
@@ -18,10 +21,40 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = Config::from_file(&args.file).map_err(Failure::usage)?;
-    config.check().map_err(|message| Failure::usage(format!("{}: {message}", args.file.display())))?;
+    config.check().map_err(|message| Failure::usage(config.wrong("listen", message)))?;
     config.policy().map_err(Failure::usage)?;
+    check_files(&config).map_err(Failure::usage)?;
     print::out(&meaning(&config));
     Ok(())
+}
+
+/// The files that `iqtap run` would read or make; nothing is made here.
+fn check_files(config: &Config) -> Result<(), ConfigError> {
+    let certificate = match (&config.cert, &config.key, &config.data_dir) {
+        (Some(certificate), Some(key), _) => {
+            Some(ClientCertificate::Files { certificate: certificate.clone(), key: key.clone() })
+        }
+        (_, _, directory) => directory.clone().map(ClientCertificate::Minted),
+    };
+    if let Some(certificate) = certificate.filter(|_| config.route.client_tls != ClientTls::Off) {
+        certificate.check().map_err(|error| bad_file(config, &error))?;
+    }
+    if let Some(path) = config.server_ca.clone().filter(|_| config.route.server_tls != ServerTls::Off) {
+        Trust::File(path).check().map_err(|error| bad_file(config, &error))?;
+    }
+    config.record.as_deref().map_or(Ok(()), |path| capture::check(path).map_err(|error| config.wrong("record", error)))
+}
+
+/// An error about a file, at the key that names it.
+fn bad_file(config: &Config, error: &TlsError) -> ConfigError {
+    let files = [("server_ca", &config.server_ca), ("key", &config.key), ("cert", &config.cert)];
+    let named = |path: &Path| files.iter().find(|(_, file)| file.as_deref() == Some(path)).map(|(key, _)| *key);
+    let key = match error {
+        TlsError::BadFile { path, .. } => named(path).unwrap_or("data_dir"),
+        TlsError::Ca(_) => "data_dir",
+        TlsError::NoRoots(_) | TlsError::Library(_) => "server_ca",
+    };
+    config.wrong(key, error)
 }
 
 /// A configuration in words, one line per thing.

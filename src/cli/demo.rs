@@ -42,7 +42,7 @@ pub struct Args {
     /// Where your own client can connect [default: 127.0.0.1:5222 if it is free, else a free port]
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_listen)]
     pub listen: Option<SocketAddr>,
-    /// Write what is seen to a capture (pcapng), secrets replaced
+    /// Write what is seen to a capture (pcapng), secrets replaced; an earlier capture is replaced, no other file
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
     /// Print JSON, one object per line

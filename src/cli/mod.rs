@@ -1,6 +1,6 @@
 //! The command line: one file per command. Takes arguments, gives text and an exit code.
 //!
-//! Exit codes: 0 fine, 1 findings, 2 usage or configuration, 3 trouble while running. An error is one line on stderr:
+//! Exit codes: 0 fine, 1 findings (for the checking commands to come), 2 usage or configuration, 3 trouble while running. An error is one line on stderr:
 //! what, where, what to do.
 
 mod ca;
@@ -28,7 +28,8 @@ const HELP: &str = "Example:
   iqtap demo                                      a conversation through the proxy, explained
   iqtap run --upstream xmpp.example.org:5222      stand between your client and that server
 
-Exit codes: 0 fine, 1 findings, 2 usage or configuration, 3 trouble while running.";
+Exit codes: 0 fine (`run`: also after a clean stop), 1 findings (for the checking commands to come),
+2 usage or configuration, 3 trouble while running.";
 
 #[derive(Debug, Subcommand)]
 enum Command {

@@ -25,11 +25,12 @@ pub(super) fn read(text: &str, path: &Path) -> Result<Config, ConfigError> {
     let fail = |(span, message): (Option<Range<usize>>, String)| ConfigError {
         path: path.to_owned(),
         line: span.map_or(0, |span| line(text, span.start)),
+        column: 0,
         message,
     };
     let keys: Keys = toml::from_str(text).map_err(|error| fail((error.span(), explain(error.message()))))?;
     let directory = path.parent().unwrap_or_else(|| Path::new(""));
-    keys.config(path, directory).map_err(|(span, message)| fail((Some(span), message)))
+    keys.config(text, path, directory).map_err(|(span, message)| fail((Some(span), message)))
 }
 
 type Wrong = (Range<usize>, String);
@@ -37,17 +38,17 @@ type Wrong = (Range<usize>, String);
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Keys {
-    listen: Option<Listen>,
+    listen: Option<Spanned<Listen>>,
     upstream: Option<UpstreamKey>,
     client_tls: Option<ClientTls>,
     server_tls: Option<ServerTls>,
-    server_ca: Option<PathBuf>,
+    server_ca: Option<Spanned<PathBuf>>,
     insecure_server: Option<Spanned<bool>>,
     allow_public: Option<bool>,
     cert: Option<Spanned<PathBuf>>,
     key: Option<Spanned<PathBuf>>,
-    data_dir: Option<PathBuf>,
-    record: Option<PathBuf>,
+    data_dir: Option<Spanned<PathBuf>>,
+    record: Option<Spanned<PathBuf>>,
     quiet: Option<bool>,
     json: Option<bool>,
     rules: Option<Rules>,
@@ -62,7 +63,7 @@ struct Keys {
 }
 
 impl Keys {
-    fn config(self, path: &Path, directory: &Path) -> Result<Config, Wrong> {
+    fn config(self, text: &str, path: &Path, directory: &Path) -> Result<Config, Wrong> {
         let mut config = Config { path: path.to_owned(), ..Config::default() };
         let at = |path: PathBuf| directory.join(path);
         if let (Some(insecure), Some(_)) = (&self.insecure_server, &self.server_ca)
@@ -76,23 +77,35 @@ impl Keys {
             (None, Some(key)) => return Err((key.span(), "key needs `cert = FILE` beside it".to_owned())),
             _ => {}
         }
-        set(&mut config.listen, self.listen.map(|listen| listen.0));
+        let paths = [
+            ("server_ca", &self.server_ca),
+            ("cert", &self.cert),
+            ("key", &self.key),
+            ("data_dir", &self.data_dir),
+            ("record", &self.record),
+        ];
+        let spans = paths.into_iter().filter_map(|(name, path)| Some((name, path.as_ref()?.span())));
+        let listen = self.listen.as_ref().map(|listen| ("listen", listen.span()));
+        config.lines = spans.chain(listen).map(|(name, span)| (name, line(text, span.start))).collect();
+        set(&mut config.listen, self.listen.map(|listen| listen.into_inner().0));
         config.upstream = self.upstream.map(|upstream| upstream.0);
-        config.server_ca = self.server_ca.map(at);
+        config.server_ca = self.server_ca.map(|path| at(path.into_inner()));
         set(&mut config.insecure_server, self.insecure_server.map(Spanned::into_inner));
         set(&mut config.allow_public, self.allow_public);
         config.cert = self.cert.map(|path| at(path.into_inner()));
         config.key = self.key.map(|path| at(path.into_inner()));
-        config.data_dir = self.data_dir.map(at);
-        config.record = self.record.map(at);
+        config.data_dir = self.data_dir.map(|path| at(path.into_inner()));
+        config.record = self.record.map(|path| at(path.into_inner()));
         set(&mut config.quiet, self.quiet);
         set(&mut config.json, self.json);
-        set(&mut config.rules, self.rules.map(|rules| rules.0));
+        if let Some(Rules(modes, default)) = self.rules {
+            (config.rules, config.rules_default) = (modes, default);
+        }
         config.scripts = self.script.map(|scripts| scripts.0).unwrap_or_default().into_iter().map(at).collect();
         set(&mut config.script_limits, self.script_limits.map(ScriptLimitKeys::limits).transpose()?);
         set(&mut config.legacy_codes, self.legacy_codes);
         set(&mut config.forward, self.forward);
-        set(&mut config.on_script_error, self.on_script_error);
+        config.on_script_error = self.on_script_error;
         let route = &mut config.route;
         set(&mut route.client_tls, self.client_tls);
         set(&mut route.server_tls, self.server_tls);
@@ -220,8 +233,8 @@ impl<'de> Deserialize<'de> for Scripts {
     }
 }
 
-/// `rules = "enforce"` or a table.
-struct Rules(Modes);
+/// `rules = "enforce"` or a table; with the mode of what the table does not name.
+struct Rules(Modes, Mode);
 
 impl<'de> Deserialize<'de> for Rules {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -232,10 +245,11 @@ impl<'de> Deserialize<'de> for Rules {
                 f.write_str("`off`, `report`, `enforce` or a table of rules")
             }
             fn visit_str<E: de::Error>(self, mode: &str) -> Result<Rules, E> {
-                mode_named(mode).map(|mode| Rules(Modes::all(mode)))
+                mode_named(mode).map(|mode| Rules(Modes::all(mode), mode))
             }
             fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Rules, A::Error> {
-                RuleTable::deserialize(MapAccessDeserializer::new(table)).map(|table| Rules(table.modes()))
+                RuleTable::deserialize(MapAccessDeserializer::new(table))
+                    .map(|table| Rules(table.modes(), table.default_mode()))
             }
         }
         deserializer.deserialize_any(Either)
@@ -259,6 +273,11 @@ struct RuleTable {
 }
 
 impl RuleTable {
+    fn default_mode(&self) -> Mode {
+        let Some(ModeKey { c2s, s2c }) = self.default else { return Mode::default() };
+        if [c2s, s2c].contains(&Some(Mode::Enforce)) { Mode::Enforce } else { Mode::Report }
+    }
+
     fn modes(&self) -> Modes {
         let mut modes = Modes::default();
         for rule in Rule::ALL {

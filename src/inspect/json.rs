@@ -1,6 +1,7 @@
 //! One JSON object per line, for machines. Field names are stable; fields that do not apply are left out.
 //!
-//! Every event has `event`, `time` (ISO 8601, UTC, microseconds) and, except `total`, `session` (a number).
+//! Every event has `event`, `time` (ISO 8601, UTC, microseconds; a `total` of no session has none) and, except `total`,
+//! `session` (a number).
 //!
 //! | event | fields |
 //! |---|---|
@@ -28,7 +29,8 @@
 //! * `findings` (objects with `rule`, the number, where there is one, `code`, `severity`, `text`).
 //!
 //! A `summary` has `duration_seconds`, `stanzas` (by sender, `client` and `server`: `message`, `presence`, `iq`, `bytes`),
-//! `iqs` (objects with `ns`, `requests`, `results`, `errors`), `findings` (objects with `code`, `count`), `stopped`, `rewritten`.
+//! `iqs` (objects with `ns`, `requests`, `results`, `errors`), `findings` and `info` (objects with `code`, `count`: what broke a
+//! rule, and what is only worth knowing), `stopped`, `rewritten`.
 //!
 //! Control characters and what changes the reading direction are written as `\u` escapes, so that a line may be shown.
 
@@ -43,6 +45,7 @@ use std::fmt::Write;
 #[derive(Debug, Default, Serialize)]
 struct Event<'a> {
     event: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
     time: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     session: Option<u64>,
@@ -125,6 +128,7 @@ struct Summary<'a> {
     stanzas: Sides,
     iqs: Vec<Iqs<'a>>,
     findings: Vec<Count>,
+    info: Vec<Count>,
     stopped: u64,
     rewritten: u64,
 }
@@ -201,9 +205,18 @@ pub(super) fn note(out: &mut String, place: Place<'_>, note: &Note) {
 }
 
 /// The last event of all.
-pub(super) fn total(out: &mut String, at: Timestamp, sessions: u64, micros: u64, tally: &Tally) {
+pub(super) fn total(out: &mut String, at: Option<Timestamp>, sessions: u64, micros: u64, tally: &Tally) {
     let summary = Some(summary(tally, micros));
-    write(out, &Event { event: "total", time: time(at), sessions: Some(sessions), summary, ..Event::default() });
+    write(
+        out,
+        &Event {
+            event: "total",
+            time: at.map_or_else(String::new, time),
+            sessions: Some(sessions),
+            summary,
+            ..Event::default()
+        },
+    );
 }
 
 fn stanza<'a>(place: Place<'_>, seen: &'a Seen) -> Event<'a> {
@@ -273,6 +286,7 @@ fn summary(tally: &Tally, micros: u64) -> Summary<'_> {
         let [message, presence, iq] = tally.stanzas[side.index()];
         Stanzas { message, presence, iq, bytes: tally.bytes[side.index()] }
     };
+    let counts = |severity| super::findings(tally, severity).map(|(code, count)| Count { code, count }).collect();
     Summary {
         duration_seconds: std::time::Duration::from_micros(micros).as_secs_f64(),
         stanzas: Sides { client: stanzas(Side::Client), server: stanzas(Side::Server) },
@@ -281,7 +295,8 @@ fn summary(tally: &Tally, micros: u64) -> Summary<'_> {
             .iter()
             .map(|iq| Iqs { ns: &iq.ns, requests: iq.requests, results: iq.results, errors: iq.errors })
             .collect(),
-        findings: tally.findings.iter().map(|&(code, count)| Count { code, count }).collect(),
+        findings: counts(Severity::Violation),
+        info: counts(Severity::Info),
         stopped: tally.stopped,
         rewritten: tally.rewritten,
     }

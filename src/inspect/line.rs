@@ -112,7 +112,10 @@ fn event(out: &mut String, place: Place<'_>, side: Option<Side>, style: Style, t
 }
 
 fn item(out: &mut String, place: Place<'_>, seen: &Seen) {
+    let stopped = matches!(seen.fate, Fate::Dropped(_) | Fate::Rejected(..) | Fate::Answered(_));
     let arrow = match (seen.dir, seen.side) {
+        (Dir::In, Side::Client) if stopped => "C→ ",
+        (Dir::In, Side::Server) if stopped => " ←S",
         (Dir::In, Side::Client) => "C→S",
         (Dir::In, Side::Server) => "C←S",
         (Dir::Out, Side::Client) => "C← ",
@@ -254,7 +257,8 @@ fn verdict(seen: &Seen) -> (Style, String) {
 
 /// `rule 5: an iq of type get must have exactly one child element; this one has 2`
 fn finding_text(finding: &Finding) -> String {
-    format!("{}: {}", named(finding.code), escape::escaped(&finding.text, SENTENCE))
+    let info = if finding.severity == Severity::Info { "info, " } else { "" };
+    format!("{info}{}: {}", named(finding.code), escape::escaped(&finding.text, SENTENCE))
 }
 
 /// A rule's code as people write it, `rule 5`; all else as it is.

@@ -2,7 +2,8 @@
 //!
 //! Takes a [`Tally`], gives lines. Must not count anything itself.
 
-use super::{escape, side_name};
+use super::{escape, findings, side_name};
+use crate::rules::Severity;
 use crate::session::Tally;
 use crate::xmpp::{Side, ns};
 use std::fmt::Write;
@@ -10,7 +11,7 @@ use std::fmt::Write;
 /// The widest name of a row.
 const NAME: usize = 44;
 
-/// The tables of a tally: stanzas by sender and kind, IQ requests by namespace, findings. Empty ones are left out.
+/// The tables of a tally: stanzas by sender and kind, IQ requests by namespace, findings by code. Empty ones are left out.
 pub(super) fn table(out: &mut String, tally: &Tally, indent: &str) {
     let stanzas = tally.stanzas.iter().flatten().any(|&n| n > 0);
     if !stanzas && tally.iqs.is_empty() && tally.findings.is_empty() {
@@ -18,6 +19,7 @@ pub(super) fn table(out: &mut String, tally: &Tally, indent: &str) {
         return;
     }
     let name = |ns: &str| match ns::short(ns) {
+        _ if ns.is_empty() => "(no payload)".to_owned(),
         Some(short) if short != ns => {
             format!("{short} ({})", escape::escaped(ns, NAME.saturating_sub(short.len() + 3)))
         }
@@ -44,11 +46,14 @@ pub(super) fn table(out: &mut String, tally: &Tally, indent: &str) {
         let (count, results, errors) = (iq.requests, iq.results, iq.errors);
         let _ = writeln!(out, "{indent}{name:<width$}  {count:>8}  {results:>8}  {errors:>8}");
     }
-    if !tally.findings.is_empty() {
-        let _ = writeln!(out, "{indent}{:<width$}  {:>8}", "findings", "count");
-    }
-    for (code, count) in &tally.findings {
-        let _ = writeln!(out, "{indent}{code:<width$}  {count:>8}");
+    for (title, severity) in [("findings", Severity::Violation), ("worth knowing", Severity::Info)] {
+        let mut counts = findings(tally, severity).peekable();
+        if counts.peek().is_some() {
+            let _ = writeln!(out, "{indent}{title:<width$}  {:>8}", "count");
+        }
+        for (code, count) in counts {
+            let _ = writeln!(out, "{indent}{code:<width$}  {count:>8}");
+        }
     }
     if tally.stopped > 0 || tally.rewritten > 0 {
         let _ = writeln!(out, "{indent}not forwarded: {}; rewritten: {}", tally.stopped, tally.rewritten);

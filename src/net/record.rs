@@ -15,7 +15,7 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Begins one; a capture of that name is replaced.
+    /// Begins one; an earlier capture of that name is replaced, any other file is refused.
     ///
     /// # Errors
     /// If the file cannot be made.

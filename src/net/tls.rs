@@ -73,6 +73,35 @@ pub enum TlsError {
     Library(#[from] Error),
 }
 
+impl ClientCertificate {
+    /// Whether it could be shown: reads the files as a server would. An authority is neither made nor read.
+    ///
+    /// # Errors
+    /// What is wrong with which file.
+    pub fn check(&self) -> Result<(), TlsError> {
+        match self {
+            Self::Files { certificate, key } => Identity::from_files(certificate, key).map(drop),
+            Self::Minted(directory) if directory.exists() && !directory.is_dir() => {
+                Err(TlsError::BadFile { path: directory.clone(), reason: "is not a directory".to_owned() })
+            }
+            Self::Minted(_) => Ok(()),
+        }
+    }
+}
+
+impl Trust {
+    /// Whether a file named can be trusted in: reads it as a server would. The system's roots are not looked at.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn check(&self) -> Result<(), TlsError> {
+        match self {
+            Self::File(_) => client_config(self).map(drop),
+            Self::System | Self::Anybody => Ok(()),
+        }
+    }
+}
+
 /// Both legs' TLS, as far as the route needs it.
 #[derive(Debug)]
 pub(super) struct Tls {
@@ -205,7 +234,14 @@ fn info(state: &CommonState, name: Option<String>) -> TlsInfo {
 fn reason(error: &io::Error, who: &str, domain: Option<&str>) -> String {
     let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
         return match error.kind() {
-            io::ErrorKind::UnexpectedEof => format!("{who} closed the connection during the TLS handshake"),
+            // A client that refuses our certificate often just leaves; TLS has a word for it, but need not use it.
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+                let perhaps = match domain {
+                    None => "perhaps it does not trust iqtap's CA (`iqtap ca` tells how)",
+                    Some(_) => "is --upstream its XMPP port, and --server-tls what that port speaks?",
+                };
+                format!("{who} closed the connection during the TLS handshake; {perhaps}")
+            }
             _ => format!("{error} (during the TLS handshake with {who})"),
         };
     };
@@ -216,7 +252,8 @@ fn reason(error: &io::Error, who: &str, domain: Option<&str>) -> String {
         ),
         (Error::AlertReceived(alert), _) => format!("{who} refused the TLS handshake: {alert:?}"),
         (Error::InvalidMessage(_), _) => {
-            format!("{who} does not speak TLS here ({tls}); is it the right port and mode?")
+            let mode = if domain.is_some() { "--upstream, --server-tls" } else { "--listen, --client-tls" };
+            format!("{who} does not speak TLS here ({tls}); is it the right port and mode ({mode})?")
         }
         (Error::PeerIncompatible(_), _) => format!("{who} and iqtap have no common TLS version or cipher: {tls}"),
         _ => format!("TLS with {who}: {tls}"),
@@ -235,16 +272,32 @@ const fn refuses_us(alert: rustls::AlertDescription) -> bool {
     )
 }
 
+/// `localhost, xmpp.test and 8 more`: the names of a certificate, which rustls tells as `DnsName("localhost")`.
+fn names(presented: &[String]) -> String {
+    let plain = |name: &String| match name.split_once('(').and_then(|(_, name)| name.strip_suffix(')')) {
+        Some(name) => name.trim_matches('"').to_owned(),
+        None => name.clone(),
+    };
+    let plain: Vec<String> = presented.iter().map(plain).collect();
+    match plain.as_slice() {
+        [] => "nobody".to_owned(),
+        [one] => one.clone(),
+        [first, second] => format!("{first} and {second}"),
+        [first, second, third] => format!("{first}, {second} and {third}"),
+        [first, second, rest @ ..] => format!("{first}, {second} and {} more", rest.len()),
+    }
+}
+
 fn certificate_reason(error: &CertificateError, domain: &str) -> String {
     const CURE: &str = "use --server-ca FILE with the certificate of its authority (in a lab: --insecure-server)";
+    const WHERE: &str = "is --upstream the right server for this JID?";
     match error {
         CertificateError::NotValidForName => {
-            format!("the server's certificate is not for {domain}: is --upstream the right server?")
+            format!("the server's certificate is not for {domain}; {WHERE}")
         }
-        CertificateError::NotValidForNameContext { presented, .. } => format!(
-            "the server's certificate is for {}, not for {domain}: is --upstream the right server?",
-            if presented.is_empty() { "nobody".to_owned() } else { presented.join(", ") }
-        ),
+        CertificateError::NotValidForNameContext { presented, .. } => {
+            format!("the server's certificate is not for {domain} but for {}; {WHERE}", names(presented))
+        }
         // A bad signature mostly is another authority of the same name, made anew.
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             format!("the server's certificate for {domain} is signed by an authority iqtap does not know; {CURE}")
@@ -259,5 +312,32 @@ fn certificate_reason(error: &CertificateError, domain: &str) -> String {
             format!("the server's certificate for {domain} is a self-signed CA, which cannot name a server; {CURE}")
         }
         other => format!("the server's certificate for {domain} is refused: {other}; {CURE}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_leaves_is_told_of_with_the_likely_cause() {
+        let gone = |domain| reason(&io::ErrorKind::UnexpectedEof.into(), "the peer", domain);
+        assert!(
+            gone(None).ends_with("; perhaps it does not trust iqtap's CA (`iqtap ca` tells how)"),
+            "{}",
+            gone(None)
+        );
+        assert!(gone(Some("d")).contains("--upstream") && !gone(Some("d")).contains("CA"), "{}", gone(Some("d")));
+    }
+
+    #[test]
+    fn names_of_a_certificate_are_plain_and_few() {
+        let mut all: Vec<String> = ["DnsName(\"a.example\")", "IpAddress(::1)"].map(String::from).into();
+        assert_eq!(names(&all), "a.example and ::1");
+        all.extend(["DnsName(\"b\")".to_owned()]);
+        assert_eq!(names(&all), "a.example, ::1 and b");
+        all.extend(["DnsName(\"c\")".to_owned()]);
+        assert_eq!(names(&all), "a.example, ::1 and 2 more");
+        assert_eq!(names(&[]), "nobody");
     }
 }
