@@ -36,19 +36,19 @@ pub(super) struct Args {
     /// Believe any certificate of the server: for a lab
     #[arg(long)]
     insecure_server: bool,
-    /// What to do about IQs that break the rules [default: report]
+    /// What to do about IQs that break the rules: off, report or enforce [default: report]
     #[arg(long, value_name = "MODE", value_parser = parse_mode)]
     rules: Option<Mode>,
     /// A Rhai script; several run in the order given
     #[arg(long, value_name = "FILE")]
     script: Vec<PathBuf>,
-    /// Write what is seen to a capture (pcapng), secrets replaced
+    /// Write what is seen to a capture (pcapng), secrets replaced; an earlier capture of that name goes, no other file
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
-    /// Read these settings from a file; the command line has the last word
+    /// Read these settings from a file (iqtap.example.toml has every key); the command line has the last word
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Print events as JSON, one object per line
+    /// Print events as JSON, one object per line (README, "Events for programs")
     #[arg(long)]
     json: bool,
     /// Print warnings only
@@ -70,7 +70,8 @@ pub(super) struct Args {
 
 const EXAMPLE: &str = "Examples:
   iqtap run --upstream xmpp.example.org:5222
-  iqtap run --listen 127.0.0.1:15222 --upstream localhost:5222 --server-ca ca.crt --rules enforce --record s.pcapng
+  iqtap run --listen 127.0.0.1:15222 --upstream localhost:5222 --server-ca ca.crt
+  iqtap run --upstream xmpp.example.org:5222 --rules enforce --record s.pcapng
   iqtap run --config iqtap.toml";
 
 /// By then everything has ended by itself, unless something is stuck.
