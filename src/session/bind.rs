@@ -23,7 +23,9 @@ impl Core {
     pub(super) fn watch_login(&mut self, view: &View<'_>) {
         let id = view.id();
         // An id that is used twice could let the answer to one request pass for the answer to the other.
-        let reused = id.as_deref().is_none_or(|id| self.pending_iqs.waits(Side::Client, id));
+        let reused = id.as_deref().is_none_or(|id| {
+            self.pending_iqs.waits(Side::Client, id) || self.sasl.iq_auth.as_ref().is_some_and(|auth| auth.id == id)
+        });
         if reused || self.authenticated {
             self.sasl.iq_auth = None;
             return;

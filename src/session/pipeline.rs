@@ -65,7 +65,7 @@ impl Core {
             decision = self.scripted(side, kind, view, decision, &mut found, out);
         }
         if kind == Kind::Iq {
-            if self.jid.is_none() && side == Side::Client {
+            if self.jid.is_none() && side == Side::Client && matches!(decision, Decision::Forward) {
                 self.watch_login(view);
             }
             self.pending_iqs.request(&mut self.tally, side, view);
