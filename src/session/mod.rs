@@ -8,6 +8,7 @@ mod closing;
 mod core;
 mod io;
 mod judge;
+mod latency;
 mod negotiate;
 mod pipeline;
 mod sasl;
@@ -15,6 +16,7 @@ mod tally;
 mod watch;
 
 pub use io::{Act, Dir, Fate, How, Input, Note, Origin, Outbox, Seen, StanzaInfo, TlsInfo, What};
+pub use latency::Latency;
 pub use tally::{IqCount, Tally};
 
 use self::core::{Core, Gate};
