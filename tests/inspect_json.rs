@@ -3,11 +3,11 @@
 
 mod inspect_support;
 
-use inspect_support::{Screen, finding, stanza};
+use inspect_support::{Screen, finding, latency, stanza};
 use iqtap::inspect::PrinterOptions;
 use iqtap::rules::{Finding, Rule, Severity};
 use iqtap::script::LogLine;
-use iqtap::session::{Dir, Fate, IqCount, Note, Origin, Seen, StanzaInfo, Tally, TlsInfo, What};
+use iqtap::session::{Dir, Fate, FindingCount, IqCount, Note, Origin, Pair, Seen, StanzaInfo, Tally, TlsInfo, What};
 use iqtap::xmpp::{Kind, Side, StreamCondition};
 use serde_json::{Value, json};
 
@@ -43,12 +43,20 @@ fn the_readme_names_every_event_and_field() {
         .flat_map(|begin| code.split(begin).skip(1))
         .filter_map(|rest| rest.split('"').next())
         .collect();
-    assert!(events.len() >= 13, "{events:?}");
+    assert!(events.len() >= 14, "{events:?}");
     for event in events {
         let row = |line: &str| line.strip_prefix("| ").and_then(|l| l.split('|').next()).unwrap_or("").to_owned();
         assert!(readme.lines().any(|line| row(line).contains(&format!("`{event}`"))), "README has no event `{event}`");
     }
-    let fields = ["struct Event<'a> {", "struct Found<'a> {", "struct Summary<'a> {"].map(|begin| {
+    let fields = [
+        "struct Event<'a> {",
+        "struct Found<'a> {",
+        "struct Summary<'a> {",
+        "struct Iqs<'a> {",
+        "struct Failed {",
+        "struct Count {",
+    ]
+    .map(|begin| {
         let body = code.split_once(begin).unwrap().1.split('}').next().unwrap();
         body.lines().filter_map(|line| line.trim().split_once(": ")).map(|(name, _)| name.trim_end_matches('_'))
     });
@@ -124,6 +132,22 @@ fn a_stanza_of_ours() {
 }
 
 #[test]
+fn an_answer_tells_what_it_answers_and_after_how_long() {
+    let answer = iq(Dir::In, |s| s.pair = Some(Pair { request: 7, micros: 12_345 }));
+    assert_eq!((&answer["request"], &answer["latency_seconds"]), (&json!(7), &json!(0.012_345)));
+    let resumed = iq(Dir::In, |s| s.pair = Some(Pair { request: 0, micros: 2_000_000 }));
+    assert_eq!((resumed.get("request"), &resumed["latency_seconds"]), (None, &json!(2.0)));
+    let made = iq(Dir::Out, |s| {
+        s.origin = Origin::Made(7, "rule3".into());
+        s.pair = Some(Pair { request: 7, micros: 60_000_000 });
+    });
+    assert_eq!(
+        (&made["verdict"], &made["answers"], &made["request"], &made["latency_seconds"]),
+        (&json!("made"), &json!(7), &json!(7), &json!(60.0))
+    );
+}
+
+#[test]
 fn what_left_as_it_came_has_no_event() {
     let mut note = stanza(Side::Server, Dir::Out, What::Stanza(Kind::Iq), StanzaInfo::default());
     if let Note::Seen(seen) = &mut note {
@@ -146,6 +170,8 @@ fn everything_else() {
         ),
         (Note::Mechanism("PLAIN".into()), json!({"event": "mechanism", "mechanism": "PLAIN"})),
         (Note::Bound("a@b/c".into()), json!({"event": "bound", "jid": "a@b/c"})),
+        (Note::Resumed { jid: "a@b/c".into(), session: 3 }, json!({"event": "resumed", "jid": "a@b/c", "was": 3})),
+        (Note::Resumed { jid: "a@b/c".into(), session: 0 }, json!({"event": "resumed", "jid": "a@b/c"})),
         (
             Note::Log(LogLine { level: "info", text: "t".into(), script: "s.rhai".into() }),
             json!({"event": "log", "level": "info", "script": "s.rhai", "text": "t"}),
@@ -162,9 +188,15 @@ fn everything_else() {
                 id: Some("i".into()),
                 number: 4,
                 finding: Finding { rule: None, code: "script-loop", severity: Severity::Info, text: "t".into() },
+                alone: false,
             },
             json!({"event": "finding", "side": "client", "id": "i", "number": 4,
                    "findings": [{"code": "script-loop", "severity": "info", "text": "t"}]}),
+        ),
+        (
+            Note::Finding { side: Side::Server, id: None, number: 0, finding: finding("rule3", "t"), alone: true },
+            json!({"event": "finding", "side": "server",
+                   "findings": [{"code": "rule3", "severity": "violation", "text": "t"}]}),
         ),
     ];
     for (note, event) in cases {
@@ -181,11 +213,27 @@ fn a_total_of_nothing_has_no_time() {
 
 #[test]
 fn the_end() {
+    let found = |code, side, count| FindingCount { code, side, count };
     let tally = Tally {
         stanzas: [[1, 2, 3], [4, 5, 6]],
         bytes: [7, 8],
-        iqs: vec![IqCount { ns: "urn:xmpp:ping".into(), requests: 9, results: 8, errors: 1 }],
-        findings: vec![("rule7", 1), ("rule7-3920", 4), ("rule5", 2)],
+        iqs: vec![
+            IqCount {
+                ns: "urn:xmpp:ping".into(),
+                requests: 9,
+                results: 5,
+                errors: 3,
+                conditions: vec![("forbidden", 1), ("item-not-found", 2)],
+                latency: latency([20; 7].into_iter().chain([1_700])),
+            },
+            IqCount { ns: "urn:example:x".into(), requests: 1, ..IqCount::default() },
+        ],
+        findings: vec![
+            found("rule7", Side::Server, 1),
+            found("rule7-3920", Side::Client, 4),
+            found("rule5", Side::Server, 2),
+            found("rule5", Side::Client, 3),
+        ],
         ..Tally::default()
     };
     let all = events(&[Note::Bound("a@b/c".into()), Note::Over(Box::new(tally))]);
@@ -199,9 +247,22 @@ fn the_end() {
                     "client": {"message": 1, "presence": 2, "iq": 3, "bytes": 7},
                     "server": {"message": 4, "presence": 5, "iq": 6, "bytes": 8}
                 },
-                "iqs": [{"ns": "urn:xmpp:ping", "requests": 9, "results": 8, "errors": 1}],
-                "findings": [{"code": "rule5", "count": 2}, {"code": "rule7", "count": 1}],
-                "info": [{"code": "rule7-3920", "count": 4}],
+                "iqs": [
+                    {
+                        "ns": "urn:xmpp:ping", "requests": 9, "results": 5, "errors": 3, "unanswered": 1,
+                        "p50_seconds": 0.000_021, "p99_seconds": 0.001_579,
+                        "conditions": [{"condition": "item-not-found", "count": 2}, {"condition": "forbidden", "count": 1}]
+                    },
+                    {
+                        "ns": "urn:example:x", "requests": 1, "results": 0, "errors": 0, "unanswered": 1, "conditions": []
+                    }
+                ],
+                "findings": [
+                    {"code": "rule5", "direction": "c2s", "count": 3},
+                    {"code": "rule5", "direction": "s2c", "count": 2},
+                    {"code": "rule7", "direction": "s2c", "count": 1}
+                ],
+                "info": [{"code": "rule7-3920", "direction": "c2s", "count": 4}],
                 "stopped": 0, "rewritten": 0
             }
         })

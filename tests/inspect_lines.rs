@@ -3,11 +3,11 @@
 
 mod inspect_support;
 
-use inspect_support::{Screen, finding, stanza};
+use inspect_support::{Screen, finding, latency, stanza};
 use iqtap::inspect::PrinterOptions;
 use iqtap::rules::{Finding, Severity};
 use iqtap::script::LogLine;
-use iqtap::session::{Dir, Fate, IqCount, Note, Origin, Seen, StanzaInfo, Tally, TlsInfo, What};
+use iqtap::session::{Dir, Fate, FindingCount, IqCount, Note, Origin, Pair, Seen, StanzaInfo, Tally, TlsInfo, What};
 use iqtap::xmpp::{Kind, Side, StreamCondition};
 use jiff::tz::{self, TimeZone};
 
@@ -28,17 +28,36 @@ fn info(kind: &str, id: &str, from: &str, to: &str, payload: (&str, &str)) -> St
 }
 
 fn tally() -> Tally {
-    let iq = |ns: &str, requests, results, errors| IqCount { ns: ns.to_owned(), requests, results, errors };
+    let iq = |ns: &str, requests, results, errors| IqCount {
+        ns: ns.to_owned(),
+        requests,
+        results,
+        errors,
+        ..IqCount::default()
+    };
+    let found = |code, side, count| FindingCount { code, side, count };
+    let (c, s) = (Side::Client, Side::Server);
     Tally {
         stanzas: [[2, 1, 14], [1204, 7, 14]],
         bytes: [4_210, 1_500_000],
         iqs: vec![
-            iq("urn:xmpp:ping", 12, 12, 0),
-            iq("vcard-temp", 1, 0, 1),
+            IqCount {
+                latency: latency([12_000; 9].into_iter().chain([450, 21_000, 1_700_000])),
+                ..iq("urn:xmpp:ping", 13, 12, 0)
+            },
+            IqCount {
+                conditions: vec![("service-unavailable", 1), ("item-not-found", 3), ("feature-not-implemented", 1)],
+                latency: latency([450_000; 6]),
+                ..iq("vcard-temp", 6, 1, 5)
+            },
             iq("urn:example:x", 1, 0, 0),
+            IqCount {
+                latency: latency([75_000_000]),
+                ..iq("http://a.namespace.example/that/is/longer/than/its/place#in-the-table", 1, 1, 0)
+            },
             iq("", 1, 0, 1),
         ],
-        findings: vec![("rule7-3920", 1), ("rule5", 2), ("rule1", 1)],
+        findings: vec![found("rule7-3920", s, 1), found("rule5", s, 1), found("rule5", c, 2), found("rule3", s, 1)],
         stopped: 2,
         rewritten: 1,
     }
@@ -56,6 +75,8 @@ fn notes() -> Vec<Note> {
     let me = "juliet@example.org/balcony";
     let ping = ("urn:xmpp:ping", "ping");
     let rule5 = "an iq of type get must have exactly one child element; this one has 2";
+    let rule3 = "no answer within 60 s";
+    let after = |micros| move |seen: &mut Seen| seen.pair = Some(Pair { request: 9, micros });
     vec![
         Note::Tls(c, tls.clone()),
         Note::Tls(s, TlsInfo { name: None, alpn: Some("xmpp-client".into()), ..tls }),
@@ -63,16 +84,21 @@ fn notes() -> Vec<Note> {
         Note::Hint("the client says y: switch channel binding off".into()),
         Note::Mechanism("SCRAM-SHA-1".into()),
         Note::Bound(me.into()),
+        Note::Resumed { jid: me.into(), session: 0 },
+        Note::Resumed { jid: me.into(), session: 2 },
         stanza(c, Dir::In, iq, info("get", "p1", "", "example.org", ping)),
-        stanza(s, Dir::In, iq, info("result", "p1", "example.org", me, ("", ""))),
-        stanza(
-            s,
-            Dir::In,
-            iq,
-            StanzaInfo {
-                condition: Some("item-not-found".into()),
-                ..info("error", "v1", "", me, ("vcard-temp", "vCard"))
-            },
+        seen(stanza(s, Dir::In, iq, info("result", "p1", "example.org", me, ("", ""))), after(12_345)),
+        seen(
+            stanza(
+                s,
+                Dir::In,
+                iq,
+                StanzaInfo {
+                    condition: Some("item-not-found".into()),
+                    ..info("error", "v1", "", me, ("vcard-temp", "vCard"))
+                },
+            ),
+            after(345_678),
         ),
         stanza(
             c,
@@ -102,9 +128,15 @@ fn notes() -> Vec<Note> {
                 ];
             },
         ),
-        Note::Finding { side: c, id: Some("d1".into()), number: 1, finding: finding("rule5", rule5) },
+        Note::Finding { side: c, id: Some("d1".into()), number: 1, finding: finding("rule5", rule5), alone: false },
         seen(stanza(c, Dir::Out, iq, info("error", "d1", "", me, ("", ""))), |s| {
             s.origin = Origin::Made(1, "rule5".into())
+        }),
+        Note::Finding { side: s, id: Some("t1".into()), number: 9, finding: finding("rule3", rule3), alone: true },
+        Note::Finding { side: c, id: None, number: 0, finding: finding("sm-bad-ack", "no number"), alone: true },
+        seen(stanza(c, Dir::Out, iq, info("error", "t1", "", me, ("", ""))), |s| {
+            s.origin = Origin::Made(9, "rule3".into());
+            after(60_000_000)(s);
         }),
         seen(
             stanza(c, Dir::In, iq, info("set", "a1", "", "", ("urn:example:a-namespace-nobody-has-heard-of", "x"))),
@@ -171,11 +203,13 @@ fn a_session_for_those_who_want_quiet() {
         [
             "───  hint: the client says y: switch channel binding off",
             "C──  rule 5: an iq of type get must have exactly one child element; this one has 2 from the client id=d1",
+            "──S  rule 3: no answer within 60 s (server, id=t1)",
+            "C──  sm-bad-ack: no number (client)",
             "───  script failed: alias.rhai:9:3: no such function",
             "C──  stream error to the client: policy-violation: stanza too long",
         ]
     );
-    assert!(text.contains("total: 1 session in 3 min 45 s\n"));
+    assert!(text.contains("total: 1 session in 4 min 36 s\n"));
 }
 
 #[test]
@@ -190,8 +224,10 @@ fn colours_change_nothing_but_colours() {
 fn lines_are_as_wide_as_told() {
     for columns in [120, 140, 160, 200] {
         let text = shown(PrinterOptions { columns, ..options() });
-        // The verdict has room for one word; names of scripts are beyond the layout.
-        for line in text.lines().filter(|line| line.ends_with("  passed")) {
+        // The verdict has room for one word and a latency; names of scripts are beyond the layout.
+        let answers: Vec<_> = text.lines().filter(|line| line.contains("  passed  ")).collect();
+        assert_eq!(answers.len(), 2, "{text}");
+        for line in text.lines().filter(|line| line.ends_with("  passed")).chain(answers) {
             assert!(line.chars().count() <= columns, "{} in {columns}: {line}", line.chars().count());
         }
         let verdicts: Vec<_> =
@@ -199,6 +235,27 @@ fn lines_are_as_wide_as_told() {
         assert!(verdicts.iter().all(|&n| n == verdicts[0]), "not aligned: {text}");
     }
     shown(PrinterOptions { columns: 0, ..options() });
+}
+
+#[test]
+fn tables_fit_a_screen() {
+    let text = shown(options());
+    for line in text.lines().filter(|line| line.starts_with("     ")) {
+        assert!(line.chars().count() <= 120, "{line}");
+        assert!(!line.ends_with(' '), "{line:?}");
+    }
+}
+
+#[test]
+fn a_late_answer_is_no_violation() {
+    for code in ["late-answer", "duplicate-id", "push-odd", "sm-not-enabled", "rule7-3920", "script-loop"] {
+        let found = FindingCount { code, side: Side::Server, count: 1 };
+        let tally = Tally { findings: vec![found], ..Tally::default() };
+        let mut screen = Screen::new(options());
+        screen.note(1, &Note::Over(Box::new(tally)));
+        let text = screen.finish(&Tally::default());
+        assert!(text.contains("worth knowing") && !text.contains("findings"), "{text}");
+    }
 }
 
 #[test]
@@ -238,7 +295,9 @@ fn nothing_a_peer_chose_reaches_the_terminal_as_it_is() {
             s.fate = Fate::Rejected(text(), text());
             s.findings = vec![finding("rule5", HOSTILE)];
         }),
-        Note::Finding { side: c, id: Some(text()), number: 1, finding: finding("rule5", HOSTILE) },
+        Note::Finding { side: c, id: Some(text()), number: 1, finding: finding("rule5", HOSTILE), alone: false },
+        Note::Finding { side: c, id: Some(text()), number: 1, finding: finding("rule3", HOSTILE), alone: true },
+        Note::Resumed { jid: text(), session: 1 },
         Note::Log(LogLine { level: "info", text: text(), script: text() }),
         Note::ScriptError(text()),
         Note::Hint(text()),

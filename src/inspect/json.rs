@@ -10,8 +10,9 @@
 //! | `joined` | `domain`, `stripped` (names of features and mechanisms not offered to the client) |
 //! | `mechanism` | `mechanism` |
 //! | `bound` | `jid` |
+//! | `resumed` | `jid`, `was` (number of the session it was on an earlier connection; left out if unknown) |
 //! | `stanza` | see below |
-//! | `finding` | `side` (the sender's leg), `number` (of the stanza), `id`, `findings` (exactly one; also in its stanza's event) |
+//! | `finding` | `side` (who is at fault: who sent it, or owes the answer), `number` (of the stanza), `id`, `findings` (exactly one; also in its stanza's event, if one came) |
 //! | `log` | `level`, `script`, `text` |
 //! | `script_error`, `hint` | `text` |
 //! | `stream_error` | `side`, `condition`, `text` |
@@ -25,18 +26,22 @@
 //! * `verdict`: of what came in `passed`, `rewritten`, `dropped`, `rejected`, `answered`, `handled` (by iqtap itself); of what goes
 //!   out `rewritten`, `made` (what leaves as it came in has no event of its own),
 //! * `by` (the rule's code, or the script), `condition` (of the error it is, or was rejected with),
+//! * of an answer to an IQ, as it came in or was made here: `request` (number of the request; left out if that came on an earlier
+//!   connection) and `latency_seconds` (from the request to it),
 //! * `answers` (number of the stanza that a made one answers), `of` (number of the stanza that a rewritten one was),
 //! * `findings` (objects with `rule`, the number, where there is one, `code`, `severity`, `text`).
 //!
 //! A `summary` has `duration_seconds`, `stanzas` (by sender, `client` and `server`: `message`, `presence`, `iq`, `bytes`),
-//! `iqs` (objects with `ns`, `requests`, `results`, `errors`), `findings` and `info` (objects with `code`, `count`: what broke a
-//! rule, and what is only worth knowing), `stopped`, `rewritten`.
+//! `iqs` (objects with `ns`, `requests`, `results`, `errors`, `unanswered`, `p50_seconds` and `p99_seconds` (what half and 99 % of the
+//! latencies did not exceed, to 10 %; left out if none is known), `conditions` (the errors that name one: objects with `condition`,
+//! `count`)), `findings` and `info` (what broke a rule, and what is only worth knowing: objects with `code`, `direction`
+//! (`c2s`: the client is at fault, `s2c`: the server), `count`), `stopped`, `rewritten`.
 //!
 //! Control characters and what changes the reading direction are written as `\u` escapes, so that a line may be shown.
 
-use super::{Place, escape, side_name};
+use super::{Place, direction, escape, side_name};
 use crate::rules::{Finding, Rule, Severity};
-use crate::session::{Dir, Fate, Note, Origin, Seen, Tally, What};
+use crate::session::{Dir, Fate, IqCount, Note, Origin, Seen, Tally, What};
 use crate::xmpp::{Side, Timestamp};
 use serde::Serialize;
 use std::fmt::Write;
@@ -82,6 +87,10 @@ struct Event<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     condition: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latency_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     answers: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     of: Option<u64>,
@@ -103,6 +112,8 @@ struct Event<'a> {
     mechanism: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     jid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    was: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     level: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -153,11 +164,24 @@ struct Iqs<'a> {
     requests: u64,
     results: u64,
     errors: u64,
+    unanswered: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p50_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p99_seconds: Option<f64>,
+    conditions: Vec<Failed>,
+}
+
+#[derive(Debug, Serialize)]
+struct Failed {
+    condition: &'static str,
+    count: u64,
 }
 
 #[derive(Debug, Serialize)]
 struct Count {
     code: &'static str,
+    direction: &'static str,
     count: u64,
 }
 
@@ -171,9 +195,9 @@ pub(super) fn note(out: &mut String, place: Place<'_>, note: &Note) {
     let text = |name, text| Event { text: Some(text), ..event(name, place) };
     let written = match note {
         Note::Seen(seen) => stanza(place, seen),
-        Note::Finding { side, id, number, finding } => Event {
+        Note::Finding { side, id, number, finding, alone: _ } => Event {
             side: Some(side_name(*side)),
-            number: Some(*number),
+            number: known(*number),
             id: id.as_deref(),
             findings: Some(vec![found(finding)]),
             ..event("finding", place)
@@ -191,6 +215,7 @@ pub(super) fn note(out: &mut String, place: Place<'_>, note: &Note) {
         }
         Note::Mechanism(mechanism) => Event { mechanism: Some(mechanism), ..event("mechanism", place) },
         Note::Bound(jid) => Event { jid: Some(jid), ..event("bound", place) },
+        Note::Resumed { jid, session } => Event { jid: Some(jid), was: known(*session), ..event("resumed", place) },
         Note::Log(log) => Event { level: Some(log.level), script: Some(&log.script), ..text("log", &log.text) },
         Note::ScriptError(why) => text("script_error", why),
         Note::Hint(hint) => text("hint", hint),
@@ -244,6 +269,8 @@ fn stanza<'a>(place: Place<'_>, seen: &'a Seen) -> Event<'a> {
         payload: payload.map(|p| p.1.as_str()),
         bytes: Some(seen.bytes.len()),
         condition: info.and_then(|i| i.condition.as_deref()),
+        request: seen.pair.and_then(|pair| known(pair.request)),
+        latency_seconds: seen.pair.map(|pair| seconds(pair.micros)),
         findings: Some(seen.findings.iter().map(found).collect()),
         ..event("stanza", place)
     };
@@ -259,7 +286,7 @@ fn judge<'a>(written: &mut Event<'a>, seen: &'a Seen) {
             ("rewritten", Some(by))
         }
         (Dir::Out, _, Origin::Made(number, by)) => {
-            written.answers = Some(*number).filter(|&n| n > 0);
+            written.answers = known(*number);
             ("made", Some(by))
         }
         (Dir::Out, _, Origin::Peer | Origin::Forwarded(_)) | (Dir::In, Fate::Passed, _) => ("passed", None),
@@ -286,20 +313,42 @@ fn summary(tally: &Tally, micros: u64) -> Summary<'_> {
         let [message, presence, iq] = tally.stanzas[side.index()];
         Stanzas { message, presence, iq, bytes: tally.bytes[side.index()] }
     };
-    let counts = |severity| super::findings(tally, severity).map(|(code, count)| Count { code, count }).collect();
+    let counts = |severity| {
+        let found = super::findings(tally, severity).into_iter();
+        found.map(|f| Count { code: f.code, direction: direction(f.side), count: f.count }).collect()
+    };
     Summary {
-        duration_seconds: std::time::Duration::from_micros(micros).as_secs_f64(),
+        duration_seconds: seconds(micros),
         stanzas: Sides { client: stanzas(Side::Client), server: stanzas(Side::Server) },
-        iqs: tally
-            .iqs
-            .iter()
-            .map(|iq| Iqs { ns: &iq.ns, requests: iq.requests, results: iq.results, errors: iq.errors })
-            .collect(),
+        iqs: tally.iqs.iter().map(iqs).collect(),
         findings: counts(Severity::Violation),
         info: counts(Severity::Info),
         stopped: tally.stopped,
         rewritten: tally.rewritten,
     }
+}
+
+fn iqs(iq: &IqCount) -> Iqs<'_> {
+    let quantile = |q| iq.latency.quantile(q).map(seconds);
+    Iqs {
+        ns: &iq.ns,
+        requests: iq.requests,
+        results: iq.results,
+        errors: iq.errors,
+        unanswered: iq.unanswered(),
+        p50_seconds: quantile(0.5),
+        p99_seconds: quantile(0.99),
+        conditions: super::conditions(iq).into_iter().map(|(condition, count)| Failed { condition, count }).collect(),
+    }
+}
+
+/// The number of an item or a session, if it has one.
+fn known(number: u64) -> Option<u64> {
+    Some(number).filter(|&number| number > 0)
+}
+
+fn seconds(micros: u64) -> f64 {
+    std::time::Duration::from_micros(micros).as_secs_f64()
 }
 
 fn event<'a>(name: &'static str, place: Place<'_>) -> Event<'a> {

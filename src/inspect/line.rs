@@ -3,7 +3,8 @@
 //! Takes a note and its place, gives one line, and one more for each finding. Must not decide what is shown.
 //!
 //! ```text
-//! 12:34:56.789  #3   C→S  iq/get        id=p1         → example.org              {urn:xmpp:ping} ping       passed
+//! 12:34:56.789  #3   C→S  iq/get        id=p1         → example.org             {urn:xmpp:ping} ping      passed
+//! 12:34:56.801  #3   C←S  iq/result     id=p1         example.org → juliet@…/b…                           passed  12.3 ms
 //! ```
 
 use super::{Place, PrinterOptions, escape, side_name, summary};
@@ -20,10 +21,10 @@ const BAD: Style = AnsiColor::Red.on_default();
 const OURS: Style = AnsiColor::Cyan.on_default();
 const BOLD: Style = Style::new().bold();
 
-/// Columns of the parts that do not stretch: time, session, arrow, kind, id, and a verdict of one word.
+/// Columns of the parts that do not stretch: time, session, arrow, kind, id, and a verdict of one word with a latency.
 const KIND: usize = 12;
 const ID: usize = 12;
-const FIXED: usize = 12 + 2 + 4 + 1 + 3 + 2 + KIND + 2 + ID + 2 + 2 + 2 + 9;
+const FIXED: usize = 12 + 2 + 4 + 1 + 3 + 2 + KIND + 2 + ID + 2 + 2 + 2 + 15;
 /// What addresses and payload get, each: at least, at most.
 const STRETCH: (usize, usize) = (18, 48);
 /// Sentences are cut here: they may quote a peer.
@@ -41,9 +42,8 @@ pub(super) fn note(out: &mut String, place: Place<'_>, note: &Note) {
     let plain = Style::new();
     match note {
         Note::Seen(seen) => item(out, place, seen),
-        Note::Finding { side, id, finding, .. } => {
-            let id = id.as_deref().map_or_else(String::new, |id| format!(" id={}", escape::escaped(id, 40)));
-            let text = format!("{} from the {}{id}", finding_text(finding), side_name(*side));
+        Note::Finding { side, id, finding, alone, .. } => {
+            let text = finding_line(*side, id.as_deref(), finding, *alone);
             event(out, place, Some(*side), finding_style(finding), &text);
         }
         Note::Tls(side, info) => event(out, place, Some(*side), plain, &tls(*side, info)),
@@ -56,6 +56,10 @@ pub(super) fn note(out: &mut String, place: Place<'_>, note: &Note) {
         }
         Note::Mechanism(name) => event(out, place, None, plain, &format!("authenticates by {}", safe(name))),
         Note::Bound(jid) => event(out, place, None, plain, &format!("bound to {}", safe(jid))),
+        Note::Resumed { jid, session } => {
+            let was = if *session > 0 { format!(" (was session #{session})") } else { String::new() };
+            event(out, place, None, plain, &format!("resumed as {}{was}", safe(jid)));
+        }
         Note::Log(log) => {
             let style = match log.level {
                 "error" => BAD,
@@ -124,14 +128,18 @@ fn item(out: &mut String, place: Place<'_>, seen: &Seen) {
     start(out, place, arrow);
     let nothing = StanzaInfo::default();
     let info = seen.stanza.as_ref().unwrap_or(&nothing);
-    let stretch = (place.options.columns.saturating_sub(FIXED) / 2).clamp(STRETCH.0, STRETCH.1);
+    let room = place.options.columns.saturating_sub(FIXED);
+    let [for_route, for_payload] = [room / 2, room.div_ceil(2)].map(|width| width.clamp(STRETCH.0, STRETCH.1));
     let mut row = Row { out, over: 0 };
     row.column(KIND, |out| kind(out, seen.what, info));
     row.column(ID, |out| id(out, info));
-    row.column(stretch, |out| route(out, info, place.seat.domain.as_deref(), stretch));
-    row.column(stretch, |out| payload(out, info, stretch));
+    row.column(for_route, |out| route(out, info, place.seat.domain.as_deref(), for_route));
+    row.column(for_payload, |out| payload(out, info, for_payload));
     let (style, verdict) = verdict(seen);
     paint(out, place.options, style, &escape::escaped(&verdict, 80));
+    if let Some(pair) = seen.pair {
+        paint(out, place.options, DIM, &format!("  {:>7}", summary::latency(pair.micros)));
+    }
     out.push('\n');
     for finding in &seen.findings {
         out.push_str(INDENT);
@@ -259,6 +267,18 @@ fn verdict(seen: &Seen) -> (Style, String) {
 fn finding_text(finding: &Finding) -> String {
     let info = if finding.severity == Severity::Info { "info, " } else { "" };
     format!("{info}{}: {}", named(finding.code), escape::escaped(&finding.text, SENTENCE))
+}
+
+/// A finding on a line of its own; if it stands alone, nothing came from whom it names.
+fn finding_line(side: Side, id: Option<&str>, finding: &Finding, alone: bool) -> String {
+    let text = finding_text(finding);
+    let side = side_name(side);
+    match (id.map(|id| escape::escaped(id, 40)), alone) {
+        (Some(id), false) => format!("{text} from the {side} id={id}"),
+        (None, false) => format!("{text} from the {side}"),
+        (Some(id), true) => format!("{text} ({side}, id={id})"),
+        (None, true) => format!("{text} ({side})"),
+    }
 }
 
 /// A rule's code as people write it, `rule 5`; all else as it is.

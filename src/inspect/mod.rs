@@ -11,9 +11,10 @@ mod line;
 mod summary;
 
 use crate::rules::Severity;
-use crate::session::{Dir, Fate, Note, Origin, Seen, Tally, What};
+use crate::session::{Dir, Fate, FindingCount, IqCount, Note, Origin, Seen, Tally, What};
 use crate::xmpp::{Side, Timestamp};
 use jiff::tz::TimeZone;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write};
@@ -92,7 +93,7 @@ impl Printer {
         let known = is_known(note, seat);
         match note {
             Note::Joined { domain, .. } => seat.domain = Some(domain.clone()),
-            Note::Bound(jid) => seat.jid = Some(jid.clone()),
+            Note::Bound(jid) | Note::Resumed { jid, .. } => seat.jid = Some(jid.clone()),
             _ => {}
         }
         let place = Place { options, session, at, seat };
@@ -154,15 +155,16 @@ impl Place<'_> {
     }
 }
 
-/// Whether a note is shown. A finding on an item stands below the item's own line; alone it is shown to those
-/// who see no items (`quiet`), and to machines.
+/// Whether a note is shown. A finding on an item stands below the item's own line; as a line of its own it is shown to
+/// those who see no items (`quiet`), to machines, and to all if no item bears it.
 fn is_shown(note: &Note, options: &PrinterOptions) -> bool {
     match note {
         Note::Seen(seen) => !options.quiet && item_is_shown(seen),
-        Note::Finding { .. } => options.quiet || options.json,
+        Note::Finding { alone, .. } => *alone || options.quiet || options.json,
         Note::Log(log) => !options.quiet || matches!(log.level, "error" | "warn"),
         Note::ScriptError(_) | Note::Hint(_) | Note::StreamError { .. } => true,
-        Note::Tls(..) | Note::Joined { .. } | Note::Mechanism(_) | Note::Bound(_) | Note::Over(_) => !options.quiet,
+        Note::Tls(..) | Note::Joined { .. } | Note::Mechanism(_) => !options.quiet,
+        Note::Bound(_) | Note::Resumed { .. } | Note::Over(_) => !options.quiet,
     }
 }
 
@@ -180,16 +182,27 @@ fn item_is_shown(seen: &Seen) -> bool {
     }
 }
 
-/// How often what was found, by code, in the order of codes. A [`Tally`] does not know how bad a code is.
-fn findings(tally: &Tally, severity: Severity) -> impl Iterator<Item = (&'static str, u64)> {
-    let mut counts: Vec<_> = tally.findings.iter().copied().filter(|(code, _)| severity_of(code) == severity).collect();
-    counts.sort_unstable();
-    counts.into_iter()
+/// How often what was found, by code and who is at fault, in the order of codes. A [`Tally`] does not know how bad a code is.
+fn findings(tally: &Tally, severity: Severity) -> Vec<FindingCount> {
+    let of_severity = |found: &&FindingCount| severity_of(found.code) == severity;
+    let mut counts: Vec<_> = tally.findings.iter().filter(of_severity).cloned().collect();
+    counts.sort_unstable_by_key(|found| (found.code, found.side));
+    counts
 }
 
-/// What RFC 3920 alone asked for, and a script that answers answers, are worth knowing; all else breaks a MUST.
+/// Errors by condition, the most frequent first.
+fn conditions(iq: &IqCount) -> Vec<(&'static str, u64)> {
+    let mut counts = iq.conditions.clone();
+    counts.sort_unstable_by_key(|(condition, count)| (Reverse(*count), *condition));
+    counts
+}
+
+/// Codes of what is worth knowing and breaks nothing: what RFC 3920 alone asked for, a script that answers answers, an answer
+/// that came too late, an id used twice, a roster push from where only some servers send it, acks before they were agreed on.
+const INFO: [&str; 6] = ["duplicate-id", "late-answer", "push-odd", "rule7-3920", "script-loop", "sm-not-enabled"];
+
 fn severity_of(code: &str) -> Severity {
-    if matches!(code, "rule7-3920" | "script-loop") { Severity::Info } else { Severity::Violation }
+    if INFO.contains(&code) { Severity::Info } else { Severity::Violation }
 }
 
 /// The name of a side, for people and machines.
@@ -197,5 +210,13 @@ const fn side_name(side: Side) -> &'static str {
     match side {
         Side::Client => "client",
         Side::Server => "server",
+    }
+}
+
+/// The way from a side to the other, as scripts and the configuration call it.
+const fn direction(sender: Side) -> &'static str {
+    match sender {
+        Side::Client => "c2s",
+        Side::Server => "s2c",
     }
 }

@@ -87,7 +87,9 @@ pub(super) fn weight(note: &Note) -> usize {
         Note::Log(line) => line.text.len(),
         Note::StreamError { text, .. } => text.len(),
         Note::Finding { id, .. } => id.as_ref().map_or(0, String::len),
-        Note::Tls(..) | Note::Over(_) => 0,
+        Note::Resumed { jid, .. } => jid.len(),
+        Note::Over(tally) => tally.weight(),
+        Note::Tls(..) => 0,
     };
     NOTE_BYTES + texts
 }

@@ -158,6 +158,17 @@ pub struct Seen {
     pub origin: Origin,
     /// What was found in it (also emitted as [`Note::Finding`]).
     pub findings: Vec<Finding>,
+    /// For the answer to an IQ, as it came in or was made here: what it answers.
+    pub pair: Option<Pair>,
+}
+
+/// What an answer answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// [`Seen::number`] of the request as it came in; 0 if that was on an earlier connection.
+    pub request: u64,
+    /// The time since then, in microseconds.
+    pub micros: u64,
 }
 
 /// Something to show, record or count.
@@ -167,14 +178,16 @@ pub enum Note {
     Seen(Box<Seen>),
     /// A rule or a neighbouring check found something; emitted whether watched or not.
     Finding {
-        /// Who sent it.
+        /// Who is at fault: who sent it, or owes the answer.
         side: Side,
-        /// The stanza's id, if any, and its item number.
+        /// The stanza's id, if any.
         id: Option<String>,
-        /// See [`Seen::number`].
+        /// See [`Seen::number`]; 0 if it is about no item.
         number: u64,
         /// What.
         finding: Finding,
+        /// Whether it stands alone: no item bears it among its own ([`Seen::findings`]), for nothing came (a timeout).
+        alone: bool,
     },
     /// TLS stands on a leg: a new conversation for a capture.
     Tls(Side, TlsInfo),
@@ -189,6 +202,13 @@ pub enum Note {
     Mechanism(String),
     /// The client is bound to this full JID.
     Bound(String),
+    /// The client has resumed a session (XEP-0198) of an earlier connection.
+    Resumed {
+        /// Its full JID.
+        jid: String,
+        /// The number the session had on that connection; 0 if unknown.
+        session: u64,
+    },
     /// A script logged something.
     Log(crate::script::LogLine),
     /// A script failed: file, line, column and why.

@@ -15,9 +15,9 @@ mod sasl;
 mod tally;
 mod watch;
 
-pub use io::{Act, Dir, Fate, How, Input, Note, Origin, Outbox, Seen, StanzaInfo, TlsInfo, What};
+pub use io::{Act, Dir, Fate, How, Input, Note, Origin, Outbox, Pair, Seen, StanzaInfo, TlsInfo, What};
 pub use latency::Latency;
-pub use tally::{IqCount, Tally};
+pub use tally::{FindingCount, IqCount, Tally};
 
 use self::core::{Core, Gate};
 use crate::policy::{Policy, Route};

@@ -26,7 +26,7 @@ impl Outbox {
         let ours = matches!(what, What::Stanza(_)) && !matches!(origin, Origin::Forwarded(_));
         let stanza = ours.then(|| written(bytes)).flatten();
         let bytes = Bytes::copy_from_slice(bytes);
-        let seen = Seen { side, dir, number, what, bytes, stanza, fate, origin, findings: Vec::new() };
+        let seen = Seen { side, dir, number, what, bytes, stanza, fate, origin, findings: Vec::new(), pair: None };
         self.notes.push(Note::Seen(Box::new(seen)));
     }
 }
@@ -55,12 +55,13 @@ impl Core {
                 fate,
                 origin: Origin::Peer,
                 findings: findings.clone(),
+                pair: None,
             })));
         }
         for finding in findings {
-            self.tally.finding(&finding);
+            self.tally.finding(side, &finding);
             let id = view.id().map(std::borrow::Cow::into_owned);
-            out.notes.push(Note::Finding { side, id, number, finding });
+            out.notes.push(Note::Finding { side, id, number, finding, alone: false });
         }
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use iqtap::inspect::{Printer, PrinterOptions};
 use iqtap::rules::{Finding, Severity};
-use iqtap::session::{Dir, Fate, Note, Origin, Seen, StanzaInfo, Tally, What};
+use iqtap::session::{Dir, Fate, Latency, Note, Origin, Seen, StanzaInfo, Tally, What};
 use iqtap::xmpp::{Side, Timestamp};
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -57,9 +57,16 @@ pub(crate) fn stanza(side: Side, dir: Dir, what: What, info: StanzaInfo) -> Note
         fate: Fate::Passed,
         origin: Origin::Peer,
         findings: Vec::new(),
+        pair: None,
     }))
 }
 
 pub(crate) fn finding(code: &'static str, text: &str) -> Finding {
     Finding { rule: None, code, severity: Severity::Violation, text: text.to_owned() }
+}
+
+pub(crate) fn latency(micros: impl IntoIterator<Item = u64>) -> Latency {
+    let mut latency = Latency::default();
+    micros.into_iter().for_each(|micros| latency.note(micros));
+    latency
 }

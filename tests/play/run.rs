@@ -449,7 +449,7 @@ impl<'a> Play<'a> {
                 }
                 Note::Seen(_) => return Err("Note::Seen, but nobody watches".to_owned()),
                 note => {
-                    self.findings[0] += usize::from(matches!(note, Note::Finding { .. }));
+                    self.findings[0] += usize::from(matches!(note, Note::Finding { alone: false, .. }));
                     self.overs += usize::from(matches!(note, Note::Over(_)));
                     self.notes.push(note);
                 }
