@@ -7,7 +7,7 @@ use capture_support::{START, Tape, seen};
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use iqtap::capture::Recorder;
 use iqtap::rules::{Finding, Rule, Severity};
-use iqtap::session::{Dir, Fate, Note, Origin, TlsInfo};
+use iqtap::session::{Dir, Fate, Note, Origin, Pair, TlsInfo};
 use iqtap::xmpp::Side;
 use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
 use pcap_file::pcapng::blocks::interface_description::InterfaceDescriptionOption;
@@ -218,6 +218,15 @@ fn the_comment_says_what_became_of_the_item() {
     ] {
         let item = seen(Side::Server, Dir::Out, 7, "<iq/>".into());
         tape.note(1, &Note::Seen(Box::new(iqtap::session::Seen { origin, ..item })));
+        expected.push(comment.to_owned());
+    }
+    for (request, micros, comment) in [
+        (5, 12_034, "#7 server->iqtap passed, 12.034 ms after its request #5; rule5 violation: one child\\u{a}only"),
+        (0, 2_000_000, "#7 server->iqtap passed, 2000.000 ms after its request; rule5 violation: one child\\u{a}only"),
+    ] {
+        let pair = Some(Pair { request, micros });
+        let item = seen(Side::Server, Dir::In, 7, "<iq/>".into());
+        tape.note(1, &Note::Seen(Box::new(iqtap::session::Seen { findings: vec![finding.clone()], pair, ..item })));
         expected.push(comment.to_owned());
     }
     let item = seen(Side::Server, Dir::In, 7, "<iq/>".into());

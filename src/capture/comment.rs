@@ -1,16 +1,23 @@
 //! What stands in packet comments.
 //!
 //! Takes what the session says of an item, gives one short line. Must not quote a payload: it may hold secrets.
+//!
+//! ```text
+//! #12 client->iqtap rejected bad-request by rule 5; rule5 violation: an iq of type get must have ...
+//! #14 server->iqtap passed, 12.345 ms after its request #9
+//! ```
+//! Number, way, what became of the item or where it comes from; if it answers an IQ, how long after the request, whose number
+//! is left out if it came on an earlier connection; then what was found in it.
 
 use crate::rules::Severity;
-use crate::session::{Dir, Fate, Origin, Seen, TlsInfo};
+use crate::session::{Dir, Fate, Origin, Pair, Seen, TlsInfo};
 use crate::xmpp::Side;
 use std::fmt::Write;
 
 /// A comment's length is a 16-bit number in pcapng; nobody reads that much.
 const COMMENT_BYTES: usize = 4000;
 
-/// `#12 client->iqtap rejected bad-request by rule 5; rule5 violation: an iq of type get must have ...`
+/// An item's comment.
 pub(super) fn item(seen: &Seen) -> String {
     let mut out = String::with_capacity(96);
     let way = match (seen.side, seen.dir) {
@@ -23,6 +30,9 @@ pub(super) fn item(seen: &Seen) -> String {
     match seen.dir {
         Dir::In => fate(&mut out, &seen.fate),
         Dir::Out => origin(&mut out, &seen.origin),
+    }
+    if let Some(pair) = seen.pair {
+        latency(&mut out, pair);
     }
     for finding in &seen.findings {
         let severity = match finding.severity {
@@ -78,6 +88,13 @@ fn origin(out: &mut String, origin: &Origin) {
         Origin::Made(0, by) => write!(out, "made by {by}"),
         Origin::Made(number, by) => write!(out, "made by {by} in answer to #{number}"),
     };
+}
+
+fn latency(out: &mut String, pair: Pair) {
+    let _ = write!(out, ", {}.{:03} ms after its request", pair.micros / 1000, pair.micros % 1000);
+    if pair.request > 0 {
+        let _ = write!(out, " #{}", pair.request);
+    }
 }
 
 /// Control characters, which peers and scripts may have put in, are written as escapes; what is too long is cut.

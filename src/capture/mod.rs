@@ -13,7 +13,8 @@
 //!   conversation of its own with a real handshake; the first packet's comment says who it is.
 //! * One item of the stream is one packet; only an item above 60,000 bytes is cut into several segments. The payload
 //!   of one direction of a leg's conversations, joined, is the plaintext stream (secrets replaced).
-//! * The packet's comment says what became of the item, or where it comes from.
+//! * The packet's comment says what became of the item, or where it comes from; of an IQ answer also how long after its
+//!   request it came.
 //! * A conversation ends with FIN if either stream was closed by `</stream:stream>`, or goes on behind TLS; with RST
 //!   if it was lost without a word (who lost it is not known here: the RST is drawn as the peer's); with neither if
 //!   the recording ended first.
