@@ -3,9 +3,13 @@
 //! Takes a file's text; gives a [`Config`], which the command line may then override. The keys are the words of the
 //! command line. Nothing in a file is ignored: an unknown key is an error.
 
+mod duration;
 mod keys;
+mod rules;
 
-use crate::policy::{Forward, OnScriptError, Policy, Route};
+pub use duration::parse_duration;
+
+use crate::policy::{Forward, OnScriptError, Policy, Route, VaultLimits};
 use crate::rules::{Mode, Modes};
 use crate::script::{LoadError, ScriptLimits, ScriptSet};
 use std::collections::BTreeMap;
@@ -133,6 +137,10 @@ pub struct Config {
     pub route: Route,
     /// The IQ rules.
     pub rules: Modes,
+    /// See [`Policy::iq_timeout`].
+    pub iq_timeout: u64,
+    /// What is kept of sessions that wait to be resumed.
+    pub vault: VaultLimits,
     /// Scripts, in order.
     pub scripts: Vec<PathBuf>,
     /// How much a script may do.
@@ -166,6 +174,8 @@ impl Default for Config {
             json: false,
             route: Route::default(),
             rules: Modes::default(),
+            iq_timeout: Policy::default().iq_timeout,
+            vault: VaultLimits::default(),
             scripts: Vec::new(),
             script_limits: ScriptLimits::default(),
             legacy_codes: false,
@@ -216,6 +226,7 @@ impl Config {
             legacy_codes: self.legacy_codes,
             forward: self.forward,
             on_script_error: self.on_script_error(),
+            iq_timeout: self.iq_timeout,
         })
     }
 

@@ -6,7 +6,7 @@ use crate::script::ScriptSet;
 use crate::xml::Limits;
 
 /// May change mid-session; swapped whole, between two stanzas.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Policy {
     /// Counts up with each reload, from 1.
     pub number: u64,
@@ -20,6 +20,22 @@ pub struct Policy {
     pub forward: Forward,
     /// What becomes of a stanza whose script failed.
     pub on_script_error: OnScriptError,
+    /// How long a request may wait for its answer (rule 3), in microseconds.
+    pub iq_timeout: u64,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            number: 0,
+            rules: Modes::default(),
+            scripts: ScriptSet::default(),
+            legacy_codes: false,
+            forward: Forward::default(),
+            on_script_error: OnScriptError::default(),
+            iq_timeout: 60_000_000,
+        }
+    }
 }
 
 /// What leaves when nothing was changed.
@@ -74,6 +90,17 @@ pub enum ServerTls {
     Direct,
 }
 
+/// What is done about stream management (XEP-0198).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum SmMode {
+    /// It passes, and the counts are translated.
+    #[default]
+    Translate,
+    /// It is not offered to the client.
+    Strip,
+}
+
 /// Fixed when a session begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
@@ -89,6 +116,10 @@ pub struct Route {
     pub login_seconds: u64,
     /// Seconds to wait for the peer's `</stream:stream>` after ours.
     pub close_seconds: u64,
+    /// Stream management.
+    pub sm: SmMode,
+    /// IQ requests that may be under way at once, each way.
+    pub open_iqs: usize,
 }
 
 impl Default for Route {
@@ -100,6 +131,25 @@ impl Default for Route {
             limits_after: Limits::AFTER_LOGIN,
             login_seconds: 30,
             close_seconds: 5,
+            sm: SmMode::default(),
+            open_iqs: 1024,
         }
+    }
+}
+
+/// How much is kept of sessions that wait to be resumed (`session::Vault`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VaultLimits {
+    /// Parked sessions.
+    pub sessions: usize,
+    /// For how long, in seconds, whatever the server promises.
+    pub seconds: u64,
+    /// Bytes of all of them.
+    pub bytes: usize,
+}
+
+impl Default for VaultLimits {
+    fn default() -> Self {
+        Self { sessions: 1000, seconds: 600, bytes: 64 << 20 }
     }
 }

@@ -108,7 +108,7 @@ const MISTAKES: &[(&str, usize, &[&str])] = &[
     ("rules = 'strict'", 1, &["`strict`", "`enforce`"]),
     ("rules = 3", 1, &["`off`, `report`, `enforce` or a table"]),
     ("[rules]\n\nid = 'of'", 3, &["`of`", "`off`"]),
-    ("[rules]\nrule3 = 'off'", 2, &["unknown key `rule3`"]),
+    ("[rules]\nrule8 = 'off'", 2, &["unknown key `rule8`"]),
     ("[rules]\nid = { c2c = 'off' }", 2, &["unknown key `c2c`", "did you mean `c2s`"]),
     ("script = 3", 1, &["a path or an array of paths"]),
     ("script = ['a', 3]", 1, &["string"]),

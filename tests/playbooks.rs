@@ -120,7 +120,7 @@ fn read_and_prove(path: &Path, name: &str) -> Result<usize, String> {
         let _ = writeln!(report, "{}\n\n{}\n{}\n{RULER}", book.about, failure.text, failure.why);
         report
     })?;
-    for (side, sent) in ["C", "S"].into_iter().zip(&played.to) {
+    for (side, sent) in played.iter().flat_map(|heard| ["C", "S"].into_iter().zip(&heard.to)) {
         read_by_another(sent).map_err(|why| format!("{name}: rxml cannot read what was sent to {side}: {why}\n"))?;
     }
     Ok(plays)

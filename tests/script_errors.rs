@@ -75,7 +75,11 @@ fn what_fails_while_running_says_where_and_why() {
         ("let x = stanza.to; x.nothing()", "test.rhai:2:22: ", "nothing"),
         ("1 / 0", "test.rhai:2:3: ", "ivi"),
         ("let a = [1]; a[5]", "test.rhai:2:16: ", "ndex"),
-        ("true", "test.rhai:1: a hook returns pass(), drop(), reject(...), reply(...) or nothing", "type bool"),
+        (
+            "true",
+            "test.rhai:1: a hook returns pass(), drop(), reject(...), reply(...), hold(...) or nothing",
+            "type bool",
+        ),
         ("42", "test.rhai:1: a hook returns", "type i64"),
         ("stanza.to", "test.rhai:1: a hook returns", "type string"),
         ("stanza", "test.rhai:1: a hook returns", "type"),

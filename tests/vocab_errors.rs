@@ -143,7 +143,10 @@ fn the_stream_error_element() {
              <text xmlns='urn:ietf:params:xml:ns:xmpp-streams' xml:lang='en'>no such host</text></stream:error>"
         )
     );
-    assert_eq!(StreamError { condition: StreamCondition::Reset, text: None }.element().children().count(), 1);
+    assert_eq!(
+        StreamError { condition: StreamCondition::Reset, text: None, detail: None }.element().children().count(),
+        1
+    );
 }
 
 const ERROR: &str = "<error type='modify'><bad-request xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>";

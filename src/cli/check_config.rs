@@ -4,7 +4,7 @@ use super::{Failure, print};
 use crate::capture;
 use crate::config::{Config, ConfigError};
 use crate::net::{ClientCertificate, TlsError, Trust};
-use crate::policy::{ClientTls, ServerTls};
+use crate::policy::{ClientTls, ServerTls, SmMode};
 use crate::rules::{Mode, Modes, Rule};
 use crate::xmpp::Side;
 use clap::ValueEnum;
@@ -72,6 +72,8 @@ fn meaning(config: &Config) -> String {
     line("client TLS", word(&route.client_tls));
     line("server TLS", format!("{}{}", word(&route.server_tls), trust(config)));
     line("rules", rules(&config.rules));
+    line("IQ answers", format!("within {}, {} under way at once", span(config.iq_timeout), route.open_iqs));
+    line("SM", stream_management(config));
     for script in &config.scripts {
         line("script", script.display().to_string());
     }
@@ -90,6 +92,22 @@ fn meaning(config: &Config) -> String {
     line("login", format!("within {} s", route.login_seconds));
     line("close", format!("within {} s", route.close_seconds));
     text
+}
+
+/// What becomes of stream management.
+fn stream_management(config: &Config) -> String {
+    let vault = &config.vault;
+    match config.route.sm {
+        SmMode::Strip => "not offered to clients".to_owned(),
+        SmMode::Translate => {
+            format!("translated; {} sessions may wait to be resumed, up to {} s", vault.sessions, vault.seconds)
+        }
+    }
+}
+
+/// A span of time as it is written in a file.
+fn span(micros: u64) -> String {
+    if micros.is_multiple_of(1_000_000) { format!("{} s", micros / 1_000_000) } else { format!("{} ms", micros / 1000) }
 }
 
 fn trust(config: &Config) -> String {
@@ -119,7 +137,7 @@ pub(super) fn rules(modes: &Modes) -> String {
     let each = Rule::ALL.map(|rule| {
         let [c2s, s2c] = [Side::Client, Side::Server].map(|sender| name(modes.get(sender, rule)));
         let modes = if c2s == s2c { c2s.to_owned() } else { format!("c2s {c2s}, s2c {s2c}") };
-        format!("{}: {modes}", rule.number())
+        format!("{}: {modes}", rule.key())
     });
     each.join("; ")
 }

@@ -3,10 +3,10 @@
 use super::ca::data_directory;
 use super::check_config::{rules, word};
 use super::{Failure, print, sinks};
-use crate::config::{Config, Upstream, parse_listen};
+use crate::config::{Config, Upstream, parse_duration, parse_listen};
 use crate::net::ca::Authority;
 use crate::net::{ClientCertificate, Server, Setup, Trust};
-use crate::policy::{ClientTls, ServerTls};
+use crate::policy::{ClientTls, ServerTls, SmMode};
 use crate::rules::{Mode, Modes};
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -39,6 +39,12 @@ pub(super) struct Args {
     /// What to do about IQs that break the rules: off, report or enforce [default: report]
     #[arg(long, value_name = "MODE", value_parser = parse_mode)]
     rules: Option<Mode>,
+    /// How long an IQ may go unanswered, such as 2s or 500ms [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    iq_timeout: Option<u64>,
+    /// Stream management: translate its counts, or do not offer it [default: translate]
+    #[arg(long, value_name = "HOW")]
+    sm: Option<SmMode>,
     /// A Rhai script; several run in the order given
     #[arg(long, value_name = "FILE")]
     script: Vec<PathBuf>,
@@ -106,6 +112,8 @@ impl Args {
             (config.insecure_server, config.server_ca) = (false, self.server_ca);
         }
         config.rules = self.rules.map_or(config.rules, Modes::all);
+        config.iq_timeout = self.iq_timeout.unwrap_or(config.iq_timeout);
+        config.route.sm = self.sm.unwrap_or(config.route.sm);
         if !self.script.is_empty() {
             config.scripts = self.script;
         }
@@ -157,6 +165,7 @@ fn setup(config: &Config) -> Result<Setup, Failure> {
         policy: config.policy().map_err(Failure::usage)?,
         certificate,
         trust,
+        vault: config.vault,
         sinks: sinks::sinks(config)?,
     })
 }

@@ -1,13 +1,12 @@
 //! The keys a file may have, and what is wrong with them.
 
+use super::duration::DurationKey;
+use super::rules::Rules;
 use super::{Config, ConfigError, Upstream, parse_listen};
-use crate::policy::{ClientTls, Forward, OnScriptError, ServerTls};
-use crate::rules::{Mode, Modes, Rule};
+use crate::policy::{ClientTls, Forward, OnScriptError, ServerTls, SmMode};
 use crate::script::ScriptLimits;
 use crate::xml::Limits;
-use crate::xmpp::Side;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, de};
 use std::fmt;
 use std::net::SocketAddr;
@@ -60,6 +59,11 @@ struct Keys {
     limits: Option<LimitKeys>,
     login_seconds: Option<Spanned<u64>>,
     close_seconds: Option<Spanned<u64>>,
+    iq_timeout: Option<Spanned<DurationKey>>,
+    open_iqs: Option<Spanned<usize>>,
+    sm: Option<SmMode>,
+    vault_seconds: Option<Spanned<u64>>,
+    vault_sessions: Option<Spanned<usize>>,
 }
 
 impl Keys {
@@ -101,6 +105,7 @@ impl Keys {
         if let Some(Rules(modes, default)) = self.rules {
             (config.rules, config.rules_default) = (modes, default);
         }
+        set(&mut config.iq_timeout, self.iq_timeout.map(|timeout| timeout.into_inner().0));
         config.scripts = self.script.map(|scripts| scripts.0).unwrap_or_default().into_iter().map(at).collect();
         set(&mut config.script_limits, self.script_limits.map(ScriptLimitKeys::limits).transpose()?);
         set(&mut config.legacy_codes, self.legacy_codes);
@@ -114,6 +119,10 @@ impl Keys {
         limits.after_login.unwrap_or_default().apply(&mut route.limits_after, LEAST_STANZA_BYTES)?;
         within(&mut route.login_seconds, self.login_seconds, "login_seconds", 1..=86_400)?;
         within(&mut route.close_seconds, self.close_seconds, "close_seconds", 1..=3_600)?;
+        within(&mut route.open_iqs, self.open_iqs, "open_iqs", 8..=65_536)?;
+        set(&mut route.sm, self.sm);
+        within(&mut config.vault.seconds, self.vault_seconds, "vault_seconds", 1..=86_400)?;
+        within(&mut config.vault.sessions, self.vault_sessions, "vault_sessions", 1..=1_000_000)?;
         Ok(config)
     }
 }
@@ -230,115 +239,6 @@ impl<'de> Deserialize<'de> for Scripts {
             }
         }
         deserializer.deserialize_any(Paths)
-    }
-}
-
-/// `rules = "enforce"` or a table; with the mode of what the table does not name.
-struct Rules(Modes, Mode);
-
-impl<'de> Deserialize<'de> for Rules {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = Rules;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`off`, `report`, `enforce` or a table of rules")
-            }
-            fn visit_str<E: de::Error>(self, mode: &str) -> Result<Rules, E> {
-                mode_named(mode).map(|mode| Rules(Modes::all(mode), mode))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Rules, A::Error> {
-                RuleTable::deserialize(MapAccessDeserializer::new(table))
-                    .map(|table| Rules(table.modes(), table.default_mode()))
-            }
-        }
-        deserializer.deserialize_any(Either)
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct RuleTable {
-    default: Option<ModeKey>,
-    #[serde(alias = "rule1")]
-    id: Option<ModeKey>,
-    #[serde(rename = "type", alias = "rule2")]
-    kind: Option<ModeKey>,
-    #[serde(alias = "rule5")]
-    request_child: Option<ModeKey>,
-    #[serde(alias = "rule6")]
-    result_child: Option<ModeKey>,
-    #[serde(alias = "rule7")]
-    error_child: Option<ModeKey>,
-}
-
-impl RuleTable {
-    fn default_mode(&self) -> Mode {
-        let Some(ModeKey { c2s, s2c }) = self.default else { return Mode::default() };
-        if [c2s, s2c].contains(&Some(Mode::Enforce)) { Mode::Enforce } else { Mode::Report }
-    }
-
-    fn modes(&self) -> Modes {
-        let mut modes = Modes::default();
-        for rule in Rule::ALL {
-            let own = match rule {
-                Rule::Id => &self.id,
-                Rule::Type => &self.kind,
-                Rule::RequestChild => &self.request_child,
-                Rule::ResultChild => &self.result_child,
-                Rule::ErrorChild => &self.error_child,
-            };
-            for key in [&self.default, own].into_iter().flatten() {
-                for (sender, mode) in [(Side::Client, key.c2s), (Side::Server, key.s2c)] {
-                    if let Some(mode) = mode {
-                        modes.set(sender, rule, mode);
-                    }
-                }
-            }
-        }
-        modes
-    }
-}
-
-/// A mode, or one per direction.
-#[derive(Clone, Copy)]
-struct ModeKey {
-    c2s: Option<Mode>,
-    s2c: Option<Mode>,
-}
-
-impl<'de> Deserialize<'de> for ModeKey {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Each {
-            c2s: Option<Mode>,
-            s2c: Option<Mode>,
-        }
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = ModeKey;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`off`, `report`, `enforce` or { c2s = \"...\", s2c = \"...\" }")
-            }
-            fn visit_str<E: de::Error>(self, mode: &str) -> Result<ModeKey, E> {
-                mode_named(mode).map(|mode| ModeKey { c2s: Some(mode), s2c: Some(mode) })
-            }
-            fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<ModeKey, A::Error> {
-                let each = Each::deserialize(MapAccessDeserializer::new(table))?;
-                Ok(ModeKey { c2s: each.c2s, s2c: each.s2c })
-            }
-        }
-        deserializer.deserialize_any(Either)
-    }
-}
-
-fn mode_named<E: de::Error>(name: &str) -> Result<Mode, E> {
-    match name {
-        "off" => Ok(Mode::Off),
-        "report" => Ok(Mode::Report),
-        "enforce" => Ok(Mode::Enforce),
-        other => Err(E::unknown_variant(other, &["off", "report", "enforce"])),
     }
 }
 

@@ -304,7 +304,7 @@ fn judge<'a>(written: &mut Event<'a>, seen: &'a Seen) {
 }
 
 fn found(finding: &Finding) -> Found<'_> {
-    let rule = finding.rule.map(Rule::number);
+    let rule = finding.rule.and_then(Rule::number);
     Found { rule, code: finding.code, severity: finding.severity, text: &finding.text }
 }
 

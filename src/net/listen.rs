@@ -1,11 +1,12 @@
 //! [`Server`]: the listening socket and the life of the process's sessions: accepted, counted, stopped together.
 
 use super::clock::Clock;
+use super::lobby::Lobby;
 use super::notes::{Consumer, Sink, Summary, Teller};
 use super::pump::Pump;
 use super::tls::{ClientCertificate, Tls, TlsError, Trust};
 use crate::config::Upstream;
-use crate::policy::{Policy, Route};
+use crate::policy::{Policy, Route, VaultLimits};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -42,6 +43,8 @@ pub struct Setup {
     pub certificate: ClientCertificate,
     /// What the server must prove.
     pub trust: Trust,
+    /// What is kept of sessions that wait to be resumed.
+    pub vault: VaultLimits,
     /// Where notes go, in this order.
     pub sinks: Vec<Box<dyn Sink>>,
 }
@@ -57,6 +60,7 @@ impl Setup {
             policy: Policy::default(),
             certificate: ClientCertificate::Minted(data_directory),
             trust: Trust::default(),
+            vault: VaultLimits::default(),
             sinks: Vec::new(),
         }
     }
@@ -101,6 +105,7 @@ pub(super) struct Shared {
     pub(super) upstream: Upstream,
     pub(super) tls: Tls,
     pub(super) clock: Clock,
+    pub(super) lobby: Lobby,
     pub(super) watched: bool,
     stopping: AtomicBool,
     stop: Arc<Notify>,
@@ -147,12 +152,14 @@ impl Server {
         }
         let watched = setup.sinks.iter().any(|sink| sink.wants_stanzas());
         let (teller, consumer) = Consumer::start(setup.sinks);
+        let clock = Clock::start();
         let shared = Arc::new(Shared {
             route: Arc::new(setup.route),
             policy: Arc::new(setup.policy),
             upstream: setup.upstream,
             tls,
-            clock: Clock::start(),
+            clock,
+            lobby: Lobby::new(setup.vault, clock),
             watched,
             stopping: AtomicBool::new(false),
             stop: Arc::default(),

@@ -13,6 +13,7 @@ mod clock;
 mod dial;
 mod insecure;
 mod listen;
+mod lobby;
 mod mint;
 mod notes;
 mod pump;

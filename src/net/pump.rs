@@ -12,12 +12,13 @@ mod acts;
 
 use super::clock::Clock;
 use super::listen::Shared;
+use super::lobby::{Mailbox, Word};
 use super::notes::{SessionInfo, Teller, Told, weight};
 use super::scratch;
 use super::tls::HANDSHAKE_BYTE;
 use super::wire::{self, Wire};
 use crate::policy::ClientTls;
-use crate::session::{Act, How, Input, Outbox, Session};
+use crate::session::{Act, How, Input, Kept, Outbox, Session};
 use crate::xmpp::{Side, Timestamp};
 use bytes::{Buf, BytesMut};
 use std::future::poll_fn;
@@ -27,6 +28,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::futures::OwnedNotified;
+use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep_until, timeout};
 
 /// While this much waits for one side, nothing is read from the other.
@@ -101,6 +103,18 @@ pub(super) struct Pump {
     stopping: bool,
     /// The client's first byte may still be that of a TLS handshake.
     sniffing: bool,
+    /// What other sessions say, once this one could be resumed.
+    mailbox: Option<Mailbox>,
+    /// Who is to have this session's state.
+    heir: Option<oneshot::Sender<Box<Kept>>>,
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        if self.mailbox.is_some() {
+            self.shared.lobby.release(self.info.number);
+        }
+    }
 }
 
 impl Pump {
@@ -135,6 +149,8 @@ impl Pump {
             not_before: now,
             look_at: None,
             stopping: false,
+            mailbox: None,
+            heir: None,
         }
     }
 
@@ -309,7 +325,7 @@ impl Pump {
             self.feed(Input::Stop);
             return true;
         }
-        if self.look_after(cx) {
+        if self.look_after(cx) || self.listen(cx) {
             return true;
         }
         let due = self.session_deadline().is_some_and(|deadline| deadline <= self.now);
@@ -318,6 +334,21 @@ impl Pump {
             self.feed(Input::Tick);
         }
         due
+    }
+
+    /// Hears what another session says; whether one did.
+    fn listen(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(Poll::Ready(Some(word))) = self.mailbox.as_mut().map(|mailbox| mailbox.poll_recv(cx)) else {
+            return false;
+        };
+        match word {
+            Word::Look(asks) => drop(asks.send(self.session.snapshot())),
+            Word::Surrender(heir) => {
+                self.heir = Some(heir);
+                self.feed(Input::Surrender);
+            }
+        }
+        true
     }
 
     /// While bytes wait for a peer: whether one took none for too long, or has gone while nothing is read from it.

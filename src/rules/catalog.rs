@@ -1,14 +1,15 @@
 //! What `iqtap rules` tells: each rule's words, its place, an example that breaks it, what is done about it.
 
-use super::{Rule, rule1_id, rule2_type, rule3_4_answers, rule5_request_child, rule6_result_child, rule7_error_child};
+use super::{
+    Rule, duplicate_id, error_condition, iq_spoof, payload_namespace, rule1_id, rule2_type, rule3_answered,
+    rule4_unasked, rule5_request_child, rule6_result_child, rule7_error_child, senders, stray_error,
+};
 
 /// A rule, explained to people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RuleInfo {
-    /// Its number in RFC 6120 §8.2.3.
-    pub number: u8,
-    /// The rule that is checked; `None` if iqtap only explains it.
-    pub rule: Option<Rule>,
+    /// Which.
+    pub rule: Rule,
     /// In a few words.
     pub title: &'static str,
     /// Where it is written.
@@ -21,7 +22,7 @@ pub struct RuleInfo {
     pub enforced: &'static str,
 }
 
-/// All seven rules of RFC 6120 §8.2.3, in order.
+/// All rules, in the order of [`Rule::ALL`].
 #[must_use]
 pub fn catalog() -> &'static [RuleInfo] {
     CATALOG
@@ -30,9 +31,17 @@ pub fn catalog() -> &'static [RuleInfo] {
 const CATALOG: &[RuleInfo] = &[
     rule1_id::INFO,
     rule2_type::INFO,
-    rule3_4_answers::RULE3,
-    rule3_4_answers::RULE4,
+    rule3_answered::INFO,
+    rule4_unasked::INFO,
     rule5_request_child::INFO,
     rule6_result_child::INFO,
     rule7_error_child::INFO,
+    stray_error::INFO,
+    payload_namespace::INFO,
+    error_condition::INFO,
+    duplicate_id::INFO,
+    iq_spoof::INFO,
+    senders::PUSH,
+    senders::CARBON,
+    senders::ARCHIVE,
 ];

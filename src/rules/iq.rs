@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 /// One iq as the rules see it.
 pub(super) struct Iq<'a> {
+    pub(super) view: View<'a>,
     pub(super) head: &'a Head,
     pub(super) kind: IqType<'a>,
 }
@@ -32,7 +33,7 @@ impl<'a> Iq<'a> {
                 _ => IqType::Unknown(text),
             },
         };
-        Self { head: view.head, kind }
+        Self { view: *view, head: view.head, kind }
     }
 
     /// Whether it is an answer, which must never be answered itself (rule 4).
@@ -56,7 +57,7 @@ impl IqType<'_> {
 }
 
 /// A peer's text for people: in quotes, control characters escaped, never long.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     const SHOWN_CHARS: usize = 40;
     let mut shown: String = text.chars().take(SHOWN_CHARS).collect();
     if shown.len() < text.len() {

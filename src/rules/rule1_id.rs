@@ -5,8 +5,7 @@ use super::{Broken, Enforce, Rule, RuleInfo};
 use crate::xmpp::{Condition, StanzaError};
 
 pub(super) const INFO: RuleInfo = RuleInfo {
-    number: 1,
-    rule: Some(Rule::Id),
+    rule: Rule::Id,
     title: "an iq has an id",
     place: "RFC 6120 §8.2.3 rule 1, §8.1.3; RFC 3920 §9.2.3 rule 1",
     explanation: "The id is what ties an answer to its request. It is opaque, and the one who asks chooses it. \

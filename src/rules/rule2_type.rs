@@ -5,8 +5,7 @@ use super::{Broken, Enforce, Rule, RuleInfo};
 use crate::xmpp::{Condition, StanzaError};
 
 pub(super) const INFO: RuleInfo = RuleInfo {
-    number: 2,
-    rule: Some(Rule::Type),
+    rule: Rule::Type,
     title: "an iq has the type get, set, result or error",
     place: "RFC 6120 §8.2.3 rule 2; RFC 3920 §9.2.3 rule 2",
     explanation: "The type says who owes whom an answer. Case counts: GET is not get. This is the one rule that obliges \

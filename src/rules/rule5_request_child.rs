@@ -5,8 +5,7 @@ use super::{Broken, Enforce, Rule, RuleInfo};
 use crate::xmpp::{Condition, StanzaError};
 
 pub(super) const INFO: RuleInfo = RuleInfo {
-    number: 5,
-    rule: Some(Rule::RequestChild),
+    rule: Rule::RequestChild,
     title: "a get or set has exactly one child element",
     place: "RFC 6120 §8.2.3 rule 5; RFC 3920 §9.2.3 rule 5",
     explanation: "The one child says what is asked, by its namespace. Text beside it does not count, neither as a child \

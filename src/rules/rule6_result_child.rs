@@ -5,8 +5,7 @@ use super::{Broken, Enforce, Rule, RuleInfo};
 use crate::xmpp::{Condition, StanzaError};
 
 pub(super) const INFO: RuleInfo = RuleInfo {
-    number: 6,
-    rule: Some(Rule::ResultChild),
+    rule: Rule::ResultChild,
     title: "a result has at most one child element",
     place: "RFC 6120 §8.2.3 rule 6; RFC 3920 §9.2.3 rule 6",
     explanation: "None when there is nothing to tell, one otherwise. Prosody and ejabberd both deliver a result with two \

@@ -5,8 +5,7 @@ use super::{Broken, Enforce, Rule, RuleInfo, Severity};
 use crate::xmpp::{Condition, StanzaError};
 
 pub(super) const INFO: RuleInfo = RuleInfo {
-    number: 7,
-    rule: Some(Rule::ErrorChild),
+    rule: Rule::ErrorChild,
     title: "an error has an <error/> child",
     place: "RFC 6120 §8.2.3 rule 7, §8.3.1; RFC 3920 §9.2.3 rule 7",
     explanation: "An error must say what went wrong in an <error/> child of its own namespace. It may also carry the \

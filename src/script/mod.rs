@@ -13,7 +13,7 @@ mod stanza;
 mod verdict;
 
 use crate::xml::{Element, View};
-use crate::xmpp::{Facts, Kind, StanzaError};
+use crate::xmpp::{Facts, Kind, Side, StanzaError};
 use compile::{Hook, Script};
 use failure::Failure;
 use rhai::{CallFnOptions, Dynamic, Scope};
@@ -72,6 +72,19 @@ pub enum Verdict {
     Reject(StanzaError),
     /// Answered with this stanza, not forwarded. Kind, id and addresses are already filled in from the request.
     Reply(Element),
+    /// Goes on after so many microseconds; what follows it that way waits behind it.
+    Hold(u64),
+}
+
+/// Something a script sends besides its verdict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Send {
+    /// To whom.
+    pub to: Side,
+    /// A whole stanza, not judged yet.
+    pub stanza: Element,
+    /// Which script: as [`Outcome::by`].
+    pub by: String,
 }
 
 /// Something a script wanted told.
@@ -94,6 +107,8 @@ pub struct Outcome {
     pub by: Option<String>,
     /// The stanza as rewritten, if any script changed it.
     pub element: Option<Element>,
+    /// What is to be sent besides, in order.
+    pub sends: Vec<Send>,
     /// What was logged.
     pub logs: Vec<LogLine>,
     /// A script failed: file, line, column and reason. The verdict is then what the others said.
@@ -144,8 +159,14 @@ impl ScriptSet {
     /// what those before it have rewritten; what a script that fails has rewritten is undone.
     #[must_use]
     pub fn run(&self, kind: Kind, stanza: &View<'_>, facts: &Facts<'_>) -> Outcome {
-        let mut outcome =
-            Outcome { verdict: Verdict::Pass, by: None, element: None, logs: Vec::new(), errors: Vec::new() };
+        let mut outcome = Outcome {
+            verdict: Verdict::Pass,
+            by: None,
+            element: None,
+            sends: Vec::new(),
+            logs: Vec::new(),
+            errors: Vec::new(),
+        };
         if !self.listens(kind) {
             return outcome;
         }
@@ -158,6 +179,11 @@ impl ScriptSet {
             });
             outcome.logs.extend(log::take(&script.name));
             let by = || Some(format!("{}:{}", script.name, hook.line));
+            let sends = session::take_sends();
+            if ran.is_ok() {
+                let by = by().unwrap_or_default();
+                outcome.sends.extend(sends.into_iter().map(|(to, stanza)| Send { to, stanza, by: by.clone() }));
+            }
             match ran {
                 Ok(Verdict::Pass) if work.differs(&before) => outcome.by = by(),
                 Ok(Verdict::Pass) => {}

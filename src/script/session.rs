@@ -1,8 +1,32 @@
-//! The `session` a hook may take as its second parameter: facts to read.
+//! The `session` a hook may take as its second parameter: facts to read, and stanzas to send.
+//!
+//! What a hook sends is kept on the side until the hook has ended: a hook that fails has sent nothing.
 
-use super::engine::Fallible;
-use crate::xmpp::{Facts, jid};
+use super::engine::{Fallible, fail};
+use crate::xml::{Element, parse_str};
+use crate::xmpp::{Facts, Side, jid};
 use rhai::{Dynamic, Engine, ImmutableString};
+use std::cell::RefCell;
+
+/// Stanzas one run of a hook may send, and their bytes all together.
+const MOST_SENDS: usize = 256;
+const MOST_BYTES: usize = 1 << 20;
+
+thread_local! {
+    /// What the hook that runs on this thread has sent.
+    static SENDS: RefCell<Sends> = const { RefCell::new(Sends { stanzas: Vec::new(), bytes: 0 }) };
+}
+
+#[derive(Default)]
+struct Sends {
+    stanzas: Vec<(Side, Element)>,
+    bytes: usize,
+}
+
+/// What was sent since this was last asked.
+pub(super) fn take_sends() -> Vec<(Side, Element)> {
+    SENDS.take().stanzas
+}
 
 /// A copy of the facts, for Rhai owns what it is given.
 #[derive(Clone)]
@@ -33,6 +57,23 @@ pub(super) fn register(engine: &mut Engine) {
     engine.register_get("domain", |s: &mut Session| s.domain.clone());
     engine.register_get("peer", |s: &mut Session| s.peer.clone());
     engine.register_get("number", |s: &mut Session| s.number);
+    engine.register_fn("to_client", |_: &mut Session, xml: &str| send(Side::Client, xml));
+    engine.register_fn("to_server", |_: &mut Session, xml: &str| send(Side::Server, xml));
+}
+
+fn send(to: Side, xml: &str) -> Fallible<()> {
+    let stanza = match parse_str(xml) {
+        Ok(stanza) => stanza,
+        Err(why) => return fail(format!("to_client() and to_server() take one whole stanza: {why}")),
+    };
+    SENDS.with_borrow_mut(|sends| {
+        sends.bytes += xml.len();
+        if sends.stanzas.len() >= MOST_SENDS || sends.bytes > MOST_BYTES {
+            return fail(format!("one run of a hook may send {MOST_SENDS} stanzas and {MOST_BYTES} bytes"));
+        }
+        sends.stanzas.push((to, stanza));
+        Ok(())
+    })
 }
 
 /// What is absent is `()` in Rhai.

@@ -14,7 +14,12 @@ enum Decision {
     Reject(StanzaError),
     /// The element given; none for an empty answer.
     Reply(Option<Element>),
+    /// Microseconds.
+    Hold(u64),
 }
+
+/// A stanza may be held for so many seconds.
+const HOLD_SECONDS: (f64, f64) = (0.001, 3600.0);
 
 pub(super) fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Decision>("Verdict");
@@ -25,6 +30,18 @@ pub(super) fn register(engine: &mut Engine) {
     engine.register_fn("reject", |condition: &str, text: &str, kind: &str| reject(condition, Some(text), Some(kind)));
     engine.register_fn("reply", || Decision::Reply(None));
     engine.register_fn("reply", reply);
+    engine.register_fn("hold", hold);
+    #[expect(clippy::cast_precision_loss, reason = "far beyond what is allowed")]
+    engine.register_fn("hold", |seconds: i64| hold(seconds as f64));
+}
+
+fn hold(seconds: f64) -> Fallible<Decision> {
+    let (least, most) = HOLD_SECONDS;
+    if !(least..=most).contains(&seconds) {
+        return fail(format!("hold() takes seconds, from {least} to {most}, not {seconds}"));
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the range just checked")]
+    Ok(Decision::Hold((seconds * 1e6) as u64))
 }
 
 fn reject(condition: &str, text: Option<&str>, kind: Option<&str>) -> Fallible<Decision> {
@@ -67,9 +84,10 @@ pub(super) fn judge(returned: Dynamic, kind: Kind, stanza: &View<'_>) -> Result<
         Some(Decision::Pass) => Ok(Verdict::Pass),
         Some(Decision::Drop) => Ok(Verdict::Drop),
         Some(Decision::Reject(error)) => Ok(Verdict::Reject(error)),
+        Some(Decision::Hold(micros)) => Ok(Verdict::Hold(micros)),
         Some(Decision::Reply(element)) => answer(element, kind, stanza).map(Verdict::Reply),
         None => Err(format!(
-            "a hook returns pass(), drop(), reject(...), reply(...) or nothing; this one returned a value of type {found} \
+            "a hook returns pass(), drop(), reject(...), reply(...), hold(...) or nothing; this one returned a value of type {found} \
              (the last expression of a function is what it returns)"
         )),
     }

@@ -24,7 +24,8 @@ impl Core {
         let id = view.id();
         // An id that is used twice could let the answer to one request pass for the answer to the other.
         let reused = id.as_deref().is_none_or(|id| {
-            self.pending_iqs.waits(Side::Client, id) || self.sasl.iq_auth.as_ref().is_some_and(|auth| auth.id == id)
+            self.iqs.waits(Side::Client, self.account.hash(id.as_bytes()), id)
+                || self.sasl.iq_auth.as_ref().is_some_and(|auth| auth.id == id)
         });
         if reused || self.authenticated {
             self.sasl.iq_auth = None;
@@ -62,6 +63,7 @@ impl Core {
 
     fn bound(&mut self, jid: String, out: &mut Outbox) {
         out.notes.push(Note::Bound(jid.clone()));
+        self.account.bind(&jid);
         self.jid = Some(jid);
     }
 }

@@ -60,6 +60,8 @@ impl Core {
         } else if self.login_is_late() {
             let text = "no resource was bound in time";
             self.fail(Side::Client, StreamError::new(StreamCondition::ConnectionTimeout, text), out);
+        } else {
+            self.overdue(out);
         }
     }
 
@@ -103,7 +105,7 @@ impl Core {
     }
 
     /// Sends a stream error, after a header if none was sent. Says nothing where a TLS handshake is due.
-    fn tell(&mut self, side: Side, error: &StreamError, out: &mut Outbox) {
+    pub(super) fn tell(&mut self, side: Side, error: &StreamError, out: &mut Outbox) {
         let speechless = match side {
             Side::Client => self.client == ClientPhase::Handshake,
             Side::Server => matches!(self.server, ServerPhase::Idle | ServerPhase::Dialing | ServerPhase::Handshake),
@@ -159,6 +161,7 @@ impl Core {
 
     /// Gives up both connections: the session is over.
     pub(super) fn give_up_both(&mut self, how: How, out: &mut Outbox) {
+        self.park(out);
         self.give_up(Side::Client, how, out);
         self.give_up(Side::Server, how, out);
         self.over = true;

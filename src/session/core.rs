@@ -10,11 +10,14 @@
 //! ```
 
 use super::bind::IqAuth;
-use super::tally::Pending;
-use super::{Act, Dir, Fate, How, Note, Origin, Outbox, Tally, What};
+use super::hold::Hold;
+use super::iq_ledger::IqLedger;
+use super::resume::Resuming;
+use super::sm::Sm;
+use super::{Act, Dir, Fate, How, Note, Origin, Outbox, Pair, Tally, What};
 use crate::policy::{Policy, Route};
 use crate::xml::{Element, Limits, Scope, write_element};
-use crate::xmpp::{Header, Side, Timestamp};
+use crate::xmpp::{Account, Header, Side, Timestamp};
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
 
@@ -120,7 +123,20 @@ pub(super) struct Core {
     /// The full JID, once bound.
     pub(super) jid: Option<String>,
     pub(super) tally: Tally,
-    pub(super) pending_iqs: Pending,
+    /// Who the client is, for comparing addresses.
+    pub(super) account: Account,
+    /// The IQ requests under way.
+    pub(super) iqs: IqLedger,
+    /// Stream management, once it was asked for.
+    pub(super) sm: Option<Box<Sm>>,
+    /// A resumption under way.
+    pub(super) resuming: Option<Box<Resuming>>,
+    /// Stanzas a script lets wait, by the side they came from.
+    pub(super) holds: [Option<Box<Hold>>; 2],
+    /// No stanza may be made to wait any more: its side is gone, or all is to stop.
+    pub(super) draining: bool,
+    /// What hashes of this session begin with.
+    pub(super) secret: u64,
     /// Items seen so far, both legs and ways.
     pub(super) items: u64,
     /// The item at hand as it stood on the wire, where that differs from what was judged (an untidy one).
@@ -149,7 +165,7 @@ impl Core {
         seed: u64,
     ) -> Self {
         let login_deadline = now.plus_seconds(route.login_seconds);
-        Self {
+        let mut core = Self {
             now,
             route,
             policy,
@@ -165,7 +181,13 @@ impl Core {
             sasl: SaslWatch::default(),
             jid: None,
             tally: Tally::default(),
-            pending_iqs: Pending::default(),
+            account: Account::default(),
+            iqs: IqLedger::new(),
+            sm: None,
+            resuming: None,
+            holds: [None, None],
+            draining: false,
+            secret: 0,
             items: 0,
             untidy: None,
             login_deadline,
@@ -176,7 +198,9 @@ impl Core {
             resume: [false; 2],
             over: false,
             over_noted: false,
-        }
+        };
+        core.secret = core.random();
+        core
     }
 
     pub(super) fn leg(&mut self, side: Side) -> &mut Leg {
@@ -196,6 +220,9 @@ impl Core {
         let leg = self.leg_ref(side);
         if self.over || leg.gone || leg.in_closed {
             return Gate::Shut;
+        }
+        if self.waits_for_state(side) || self.is_full(side) {
+            return Gate::Held;
         }
         match side {
             Side::Client => match self.client {
@@ -225,14 +252,12 @@ impl Core {
             return None;
         }
         let login = self.jid.is_none().then_some(self.login_deadline);
-        match (login, self.close_deadline) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let all = [login, self.close_deadline, self.answer_deadline(), self.hold_deadline()];
+        all.into_iter().flatten().min()
     }
 
     /// 64 bits no peer can guess, from the seed (SplitMix64).
-    fn random(&mut self) -> u64 {
+    pub(super) fn random(&mut self) -> u64 {
         self.seed = self.seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.seed;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -281,18 +306,32 @@ impl Core {
     pub(super) fn note_in(&mut self, side: Side, what: What, bytes: &[u8], fate: Fate, out: &mut Outbox) -> u64 {
         let number = self.next_item();
         let untidy = self.untidy.take();
-        out.saw(side, Dir::In, number, what, untidy.as_deref().unwrap_or(bytes), fate, Origin::Peer);
+        out.saw(side, Dir::In, number, what, untidy.as_deref().unwrap_or(bytes), fate, Origin::Peer, None);
         number
     }
 
     /// Sends bytes that were judged.
     pub(super) fn send(&mut self, side: Side, what: What, bytes: &[u8], origin: Origin, out: &mut Outbox) {
+        self.send_paired(side, what, bytes, origin, None, out);
+    }
+
+    /// Sends bytes that were judged, and says which request they answer. Whether they could be sent.
+    pub(super) fn send_paired(
+        &mut self,
+        side: Side,
+        what: What,
+        bytes: &[u8],
+        origin: Origin,
+        pair: Option<Pair>,
+        out: &mut Outbox,
+    ) -> bool {
         if self.leg_ref(side).gone || self.leg_ref(side).out_closed {
-            return;
+            return false;
         }
         out.to[side.index()].extend_from_slice(bytes);
         let number = self.next_item();
-        out.saw(side, Dir::Out, number, what, bytes, Fate::Passed, origin);
+        out.saw(side, Dir::Out, number, what, bytes, Fate::Passed, origin, pair);
+        true
     }
 
     /// Sends an element through the one writer.

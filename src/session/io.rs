@@ -2,7 +2,7 @@
 
 use crate::policy::Policy;
 use crate::rules::Finding;
-use crate::session::Tally;
+use crate::session::{Kept, SmKey, Snapshot, Tally};
 use crate::xmpp::{Kind, Side, StreamCondition};
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
@@ -24,6 +24,12 @@ pub enum Input<'a> {
     TlsFailed(Side, String),
     /// Time has passed: see [`super::Session::deadline`].
     Tick,
+    /// What is known of the session asked for by [`Act::Look`]; none if nobody knows it.
+    Looked(Option<Box<Snapshot>>),
+    /// The state asked for by [`Act::Claim`]; none if it is gone.
+    Claimed(Option<Box<Kept>>),
+    /// Another connection has resumed this session: its state is given up by [`Act::Park`], then it ends.
+    Surrender,
     /// A new policy holds from the next stanza on.
     Policy(Arc<Policy>),
     /// The process is being stopped.
@@ -53,6 +59,15 @@ pub enum Act {
     },
     /// Flush that side, then do a TLS handshake: as server on the client's leg, as client on the server's.
     StartTls(Side),
+    /// From now on this session can be resumed under that key.
+    Enlist(SmKey),
+    /// What is known of the session with that key, parked or living? Nothing changes hands; answer with `Looked`.
+    Look(SmKey),
+    /// The server has let this session resume the one with that key: take its state from where it is, from a living session
+    /// by `Surrender`; answer with `Claimed`.
+    Claim(SmKey),
+    /// Keep this state until it is claimed or too old. Comes before any `Close` of the session that ends.
+    Park(Box<Kept>),
     /// Close that side.
     Close(Side, How),
 }
@@ -120,6 +135,15 @@ pub enum Origin {
     Made(u64, String),
 }
 
+/// The request that an IQ answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// Its item number; 0 if it was asked on an earlier connection.
+    pub request: u64,
+    /// The time since, in microseconds.
+    pub micros: u64,
+}
+
 /// What became of a stanza that came in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -158,17 +182,8 @@ pub struct Seen {
     pub origin: Origin,
     /// What was found in it (also emitted as [`Note::Finding`]).
     pub findings: Vec<Finding>,
-    /// For the answer to an IQ, as it came in or was made here: what it answers.
+    /// For an IQ answer that came in, and for one made here: what it answers.
     pub pair: Option<Pair>,
-}
-
-/// What an answer answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pair {
-    /// [`Seen::number`] of the request as it came in; 0 if that was on an earlier connection.
-    pub request: u64,
-    /// The time since then, in microseconds.
-    pub micros: u64,
 }
 
 /// Something to show, record or count.
@@ -178,15 +193,15 @@ pub enum Note {
     Seen(Box<Seen>),
     /// A rule or a neighbouring check found something; emitted whether watched or not.
     Finding {
-        /// Who is at fault: who sent it, or owes the answer.
+        /// Who is at fault: who sent it, or owes an answer.
         side: Side,
-        /// The stanza's id, if any.
+        /// The stanza's id, if any, and its item number.
         id: Option<String>,
-        /// See [`Seen::number`]; 0 if it is about no item.
+        /// See [`Seen::number`].
         number: u64,
         /// What.
         finding: Finding,
-        /// Whether it stands alone: no item bears it among its own ([`Seen::findings`]), for nothing came (a timeout).
+        /// Whether it is about something that did not come: no [`Seen`] tells it.
         alone: bool,
     },
     /// TLS stands on a leg: a new conversation for a capture.
@@ -202,11 +217,11 @@ pub enum Note {
     Mechanism(String),
     /// The client is bound to this full JID.
     Bound(String),
-    /// The client has resumed a session (XEP-0198) of an earlier connection.
+    /// The client has resumed an earlier session (XEP-0198 §5).
     Resumed {
         /// Its full JID.
         jid: String,
-        /// The number the session had on that connection; 0 if unknown.
+        /// The number of the session it was before.
         session: u64,
     },
     /// A script logged something.

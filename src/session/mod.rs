@@ -6,18 +6,30 @@
 mod bind;
 mod closing;
 mod core;
+mod decide;
+mod hold;
 mod io;
+mod iq;
+mod iq_ledger;
 mod judge;
 mod latency;
 mod negotiate;
 mod pipeline;
+mod resume;
 mod sasl;
+mod scripted;
+mod sm;
+mod sm_ledger;
 mod tally;
+mod vault;
 mod watch;
 
 pub use io::{Act, Dir, Fate, How, Input, Note, Origin, Outbox, Pair, Seen, StanzaInfo, TlsInfo, What};
 pub use latency::Latency;
+pub use resume::{Kept, Snapshot};
+pub use sm::SmKey;
 pub use tally::{FindingCount, IqCount, Tally};
+pub use vault::Vault;
 
 use self::core::{Core, Gate};
 use crate::policy::{Policy, Route};
@@ -25,6 +37,8 @@ use crate::xml::{Fault, ItemKind, Refusal, Scanner, Step, View, normalise};
 use crate::xmpp::{Side, Timestamp};
 use bytes::{Buf, Bytes};
 use std::sync::Arc;
+
+const UNTIDY: Refusal = Refusal { fault: Fault::NotWellFormed, why: "it reads differently once tidied", at: 0 };
 
 /// Two XML streams, joined: what the client says to us and what we say to the server.
 ///
@@ -52,20 +66,40 @@ impl Session {
         }
         match input {
             Input::Bytes(side, bytes) => self.feed(side, bytes, out),
-            Input::Eof(side) => self.core.eof(side, out),
+            Input::Eof(side) => {
+                self.let_go(true, out);
+                self.core.eof(side, out);
+            }
             Input::Dialed => self.core.dialed(out),
             Input::DialFailed(why) => self.core.dial_failed(&why, out),
             Input::TlsUp(side, info) => self.core.tls_up(side, info, out),
             Input::TlsFailed(side, why) => self.core.tls_failed(side, &why, out),
             Input::Tick => self.core.tick(out),
+            Input::Looked(known) => self.core.looked(known, out),
+            Input::Claimed(kept) => self.core.claimed(kept, out),
+            Input::Surrender => self.core.surrender(out),
             Input::Policy(policy) => self.core.policy = policy,
-            Input::Stop => self.core.stop(out),
+            Input::Stop => {
+                self.let_go(true, out);
+                self.core.stop(out);
+            }
         }
         self.renew_scanners();
+        self.let_go(false, out);
         while let Some(side) = self.core.resumed() {
             self.feed(side, &[], out);
         }
         self.core.note_over(out);
+    }
+
+    /// Goes on with what has waited long enough; with `at_once`, with all that waits.
+    fn let_go(&mut self, at_once: bool, out: &mut Outbox) {
+        self.core.draining |= at_once;
+        while !self.core.over
+            && let Some((side, waiting)) = self.core.let_go(at_once)
+        {
+            self.core.go_on(side, waiting, self.scanners[side.index()].root(), out);
+        }
     }
 
     /// When [`Input::Tick`] should come at the latest.
@@ -91,6 +125,12 @@ impl Session {
     #[must_use]
     pub fn tally(&self) -> &Tally {
         &self.core.tally
+    }
+
+    /// What could be resumed of it: what [`Act::Look`] of a living session is answered with.
+    #[must_use]
+    pub fn snapshot(&self) -> Option<Box<Snapshot>> {
+        self.core.snapshot()
     }
 
     /// The client's full JID, once bound.
@@ -161,6 +201,9 @@ impl Session {
     fn item(&mut self, side: Side, kind: ItemKind, bytes: &[u8], out: &mut Outbox) {
         let scanner = &self.scanners[side.index()];
         let (head, root) = (scanner.head(), scanner.root());
+        if self.core.holds(side) {
+            return self.wait_behind(side, kind, bytes, out);
+        }
         match kind {
             ItemKind::Space => self.core.space(side, bytes, out),
             ItemKind::Open => self.core.header_in(side, scanner.open(), bytes, out),
@@ -171,13 +214,25 @@ impl Session {
                     self.core.element(side, &View { bytes: &tidy, head: &head, root }, out);
                     self.core.untidy = None;
                 }
-                None => self.core.refused(
-                    side,
-                    &Refusal { fault: Fault::NotWellFormed, why: "it reads differently once tidied", at: 0 },
-                    out,
-                ),
+                None => self.core.refused(side, &UNTIDY, out),
             },
             ItemKind::Element => self.core.element(side, &View { bytes, head, root }, out),
+        }
+    }
+
+    /// Something that came before this waits: so does this.
+    fn wait_behind(&mut self, side: Side, kind: ItemKind, bytes: &[u8], out: &mut Outbox) {
+        let scanner = &self.scanners[side.index()];
+        let (head, root) = (scanner.head(), scanner.root());
+        if kind != ItemKind::Element || !head.untidy {
+            return self.core.wait_behind(side, kind, &View { bytes, head, root }, None, out);
+        }
+        match normalise(bytes, root) {
+            Some((tidy, head)) => {
+                let untidy = out.watched.then(|| Bytes::copy_from_slice(bytes));
+                self.core.wait_behind(side, kind, &View { bytes: &tidy, head: &head, root }, untidy, out);
+            }
+            None => self.core.refused(side, &UNTIDY, out),
         }
     }
 

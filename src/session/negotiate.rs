@@ -5,9 +5,9 @@
 
 use super::core::{ClientPhase, Core, SaslWatch, ServerPhase};
 use super::{Act, Fate, How, Note, Origin, Outbox, TlsInfo, What};
-use crate::policy::{ClientTls, ServerTls};
+use crate::policy::{ClientTls, ServerTls, SmMode};
 use crate::xml::{Element, OpenTag, View, parse_element};
-use crate::xmpp::{Header, Side, StreamCondition, StreamError, features, jid, ns};
+use crate::xmpp::{Account, Header, Side, StreamCondition, StreamError, features, jid, ns};
 
 impl Core {
     /// A stream header came in.
@@ -29,6 +29,9 @@ impl Core {
         if restarted_to.is_some_and(|to| to != self.header.to) {
             let text = "the 'to' of the stream changed over a restart";
             return self.fail(Side::Client, StreamError::new(StreamCondition::NotAuthorized, text), out);
+        }
+        if !self.account.is_bound() {
+            self.account = Account::at(self.header.to.as_deref().unwrap_or_default(), self.secret);
         }
         let secured = self.leg_ref(Side::Client).tls;
         match self.route.client_tls {
@@ -176,7 +179,8 @@ impl Core {
             let offer_starttls =
                 self.route.client_tls == ClientTls::Offer && !self.leg_ref(Side::Client).tls && !self.authenticated;
             let max_bytes = self.limits(Side::Client).stanza_bytes;
-            let edited = features::edit(&mut features, features::Edit { offer_starttls, max_bytes });
+            let keep_sm = self.route.sm == SmMode::Translate;
+            let edited = features::edit(&mut features, features::Edit { offer_starttls, max_bytes, keep_sm });
             (features, edited)
         });
         if edited.as_ref().is_some_and(|(_, edited)| edited.no_mechanism_left) {

@@ -1,19 +1,13 @@
 //! What a session counts: stanzas, IQs by payload namespace with what came of them, findings by who is at fault.
 //!
-//! Bounded, and without allocation for what was seen before. Which answer belongs to which request is told by a hash
-//! of its id; good enough to count, not to enforce anything by.
+//! Bounded, and without allocation for what was seen before. Which answer belongs to which request the ledger tells.
 
 use super::latency::Latency;
 use crate::rules::Finding;
-use crate::xml::View;
 use crate::xmpp::{Kind, Side};
-use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hasher};
 
 /// Namespaces counted by name; the rest is counted under [`OTHERS`].
 const NAMESPACES: usize = 64;
-/// Requests whose answer is waited for, per session.
-const PENDING: usize = 1024;
 /// What namespaces beyond the first 64 are counted under.
 const OTHERS: &str = "(others)";
 
@@ -167,7 +161,8 @@ impl Tally {
         self.bytes[sender.index()] += bytes as u64;
     }
 
-    fn namespace(&mut self, ns: &str) -> usize {
+    /// A namespace's place in [`Tally::iqs`].
+    pub(super) fn namespace(&mut self, ns: &str) -> usize {
         if let Some(index) = self.iqs.iter().position(|count| count.ns == ns) {
             return index;
         }
@@ -177,58 +172,6 @@ impl Tally {
         self.iqs.push(IqCount { ns: ns.to_owned(), ..IqCount::default() });
         self.iqs.len() - 1
     }
-}
-
-/// Which requests wait for an answer, for the counts alone: by a hash of requester and id, to the namespace's place in
-/// [`Tally::iqs`].
-#[derive(Debug, Default)]
-pub(super) struct Pending(HashMap<u64, usize>);
-
-impl Pending {
-    /// Counts an IQ if it is a request.
-    pub(super) fn request(&mut self, tally: &mut Tally, sender: Side, iq: &View<'_>) {
-        if !matches!(iq.kind().as_deref(), Some("get" | "set")) {
-            return;
-        }
-        let payload = iq.first_child();
-        let index = tally.request(payload.as_ref().map_or("", |(ns, _)| ns));
-        if self.0.len() < PENDING
-            && let Some(id) = iq.id()
-        {
-            self.0.insert(key(sender, &id), index);
-        }
-    }
-
-    /// Whether a request of this requester may be waiting under this id. When the table is full nobody knows.
-    pub(super) fn waits(&self, requester: Side, id: &str) -> bool {
-        self.0.len() >= PENDING || self.0.contains_key(&key(requester, id))
-    }
-
-    /// Counts an IQ that goes through if it is an answer.
-    pub(super) fn answer(&mut self, tally: &mut Tally, sender: Side, iq: &View<'_>) {
-        self.answer_as(tally, sender, iq, iq.kind().as_deref() == Some("error"));
-    }
-
-    /// Counts an answer from `sender` that leaves as an error or as a result.
-    pub(super) fn answer_as(&mut self, tally: &mut Tally, sender: Side, iq: &View<'_>, error: bool) {
-        if matches!(iq.kind().as_deref(), Some("result" | "error")) {
-            self.answered_here(tally, sender.other(), iq, error);
-        }
-    }
-
-    /// Counts an answer given to `requester`; `iq` bears the id.
-    pub(super) fn answered_here(&mut self, tally: &mut Tally, requester: Side, iq: &View<'_>, error: bool) {
-        let Some(id) = iq.id() else { return };
-        let Some(index) = self.0.remove(&key(requester, &id)) else { return };
-        tally.answered(index, None, None, error);
-    }
-}
-
-fn key(requester: Side, id: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write_u8(requester.index() as u8);
-    hasher.write(id.as_bytes());
-    hasher.finish()
 }
 
 #[cfg(test)]

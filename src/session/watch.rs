@@ -1,10 +1,10 @@
 //! Telling those who watch: building [`Note::Seen`], only while [`Outbox::watched`], and [`Note::Finding`] always.
 
 use super::core::Core;
-use super::{Dir, Fate, Note, Origin, Outbox, Seen, StanzaInfo, What};
+use super::{Dir, Fate, Note, Origin, Outbox, Pair, Seen, StanzaInfo, What};
 use crate::rules::Finding;
 use crate::xml::{Element, View, parse_element, parse_str};
-use crate::xmpp::{Kind, Side, ns};
+use crate::xmpp::{Side, ns};
 use bytes::Bytes;
 
 impl Outbox {
@@ -19,6 +19,7 @@ impl Outbox {
         bytes: &[u8],
         fate: Fate,
         origin: Origin,
+        pair: Option<Pair>,
     ) {
         if !self.watched {
             return;
@@ -26,22 +27,23 @@ impl Outbox {
         let ours = matches!(what, What::Stanza(_)) && !matches!(origin, Origin::Forwarded(_));
         let stanza = ours.then(|| written(bytes)).flatten();
         let bytes = Bytes::copy_from_slice(bytes);
-        let seen = Seen { side, dir, number, what, bytes, stanza, fate, origin, findings: Vec::new(), pair: None };
+        let seen = Seen { side, dir, number, what, bytes, stanza, fate, origin, findings: Vec::new(), pair };
         self.notes.push(Note::Seen(Box::new(seen)));
     }
 }
 
 impl Core {
-    /// Notes a stanza that came in, and what was found in it.
+    /// Notes what came in, and what was found in it.
     #[expect(clippy::too_many_arguments, reason = "a stanza's story is told by just these")]
-    pub(super) fn saw_stanza(
+    pub(super) fn saw_found(
         &mut self,
         number: u64,
         side: Side,
-        kind: Kind,
+        what: What,
         view: &View<'_>,
         fate: Fate,
         findings: Vec<Finding>,
+        pair: Option<Pair>,
         out: &mut Outbox,
     ) {
         if out.watched {
@@ -49,20 +51,33 @@ impl Core {
                 side,
                 dir: Dir::In,
                 number,
-                what: What::Stanza(kind),
+                what,
                 bytes: self.untidy.take().unwrap_or_else(|| Bytes::copy_from_slice(view.bytes)),
-                stanza: Some(read(view)),
+                stanza: matches!(what, What::Stanza(_)).then(|| read(view)),
                 fate,
                 origin: Origin::Peer,
                 findings: findings.clone(),
-                pair: None,
+                pair,
             })));
         }
         for finding in findings {
-            self.tally.finding(side, &finding);
             let id = view.id().map(std::borrow::Cow::into_owned);
-            out.notes.push(Note::Finding { side, id, number, finding, alone: false });
+            self.found(side, number, id, finding, false, out);
         }
+    }
+
+    /// Counts and tells a finding. `alone`: about something that did not come.
+    pub(super) fn found(
+        &mut self,
+        side: Side,
+        number: u64,
+        id: Option<String>,
+        finding: Finding,
+        alone: bool,
+        out: &mut Outbox,
+    ) {
+        self.tally.finding(side, &finding);
+        out.notes.push(Note::Finding { side, id, number, finding, alone });
     }
 }
 

@@ -3,6 +3,7 @@
 //! Takes the bytes of one direction of one XML stream, gives the first-level elements that are legal there, and
 //! refuses all else with a [`Fault`]. Must not know what a stanza means, touch a socket or read a clock.
 
+mod attr;
 mod element;
 mod head;
 mod limits;

@@ -13,6 +13,8 @@ pub struct Edit {
     pub offer_starttls: bool,
     /// The largest stanza we take, in bytes: what the server says of its own (XEP-0478) is lowered to it. 0: left alone.
     pub max_bytes: usize,
+    /// Leave stream management in: somebody translates its counts.
+    pub keep_sm: bool,
 }
 
 /// What the edit took away, for the notes.
@@ -28,10 +30,10 @@ pub struct Edited {
 
 /// Edits the server's `<stream:features/>` in place (the table of `protocol.md` B3): strips the server's `starttls`,
 /// compression, `-PLUS` together with `sasl-channel-binding`, EXTERNAL, GSSAPI and other mechanisms with security layers,
-/// SASL2, stream management (sm:2, sm:3); puts our own starttls first if asked.
+/// SASL2, and stream management (sm:2, sm:3) unless it is to stay; puts our own starttls first if asked.
 pub fn edit(features: &mut Element, edit: Edit) -> Edited {
     let mut edited = Edited::default();
-    prune(features, &mut edited);
+    prune(features, edit.keep_sm, &mut edited);
     lower_limits(features, edit.max_bytes);
     if edit.offer_starttls {
         features.nodes.insert(0, Node::Element(Element::new(ns::TLS, "starttls")));
@@ -53,16 +55,16 @@ fn lower_limits(features: &mut Element, max_bytes: usize) {
 
 /// Removes what must go among the children of `parent`, then looks inside what stays: stream management also hides in
 /// the `<inline/>` of other features (XEP-0388, XEP-0386).
-fn prune(parent: &mut Element, edited: &mut Edited) {
+fn prune(parent: &mut Element, keep_sm: bool, edited: &mut Edited) {
     parent.nodes.retain_mut(|node| match node {
         Node::Text(_) => true,
-        Node::Element(child) => keep(child, edited),
+        Node::Element(child) => keep(child, keep_sm, edited),
     });
 }
 
 /// Whether one feature stays; edits it if it stays in part.
-fn keep(feature: &mut Element, edited: &mut Edited) -> bool {
-    if let Some(name) = stripped_name(feature) {
+fn keep(feature: &mut Element, keep_sm: bool, edited: &mut Edited) -> bool {
+    if let Some(name) = stripped_name(feature).filter(|name| !(keep_sm && name.starts_with("sm:"))) {
         edited.channel_binding |= feature.ns == ns::SASL_CB || has_plus(feature);
         edited.stripped.push(name.to_owned());
         return false;
@@ -70,7 +72,7 @@ fn keep(feature: &mut Element, edited: &mut Edited) -> bool {
     if feature.is(ns::SASL, "mechanism") {
         return keep_mechanism(feature, edited);
     }
-    prune(feature, edited);
+    prune(feature, keep_sm, edited);
     if feature.is(ns::SASL, "mechanisms") && feature.child(ns::SASL, "mechanism").is_none() {
         // An empty list is not allowed (RFC 6120 §6.4.1).
         edited.no_mechanism_left = true;

@@ -2,6 +2,7 @@
 //!
 //! Takes and gives trees and strings; knows no session, no socket, no clock.
 
+pub mod account;
 pub mod error;
 pub mod facts;
 pub mod features;
@@ -10,6 +11,7 @@ pub mod jid;
 pub mod ns;
 pub mod sasl;
 
+pub use account::{Account, Peer};
 pub use error::{Condition, ErrorType, StanzaError, StreamCondition, StreamError};
 pub use facts::{Facts, Kind, Side, Timestamp};
 pub use header::Header;

@@ -22,6 +22,8 @@ pub const ROSTER: &str = "jabber:iq:roster";
 pub const IQ_AUTH: &str = "jabber:iq:auth";
 /// In-band registration (XEP-0077).
 pub const IQ_REGISTER: &str = "jabber:iq:register";
+/// Privacy lists (XEP-0016).
+pub const PRIVACY: &str = "jabber:iq:privacy";
 /// Private XML storage (XEP-0049).
 pub const PRIVATE: &str = "jabber:iq:private";
 /// Software version (XEP-0092).
@@ -87,7 +89,6 @@ const SHORT: &[(&str, &str)] = &[
     // jabber:*
     ("jabber:iq:gateway", "gateway"),
     ("jabber:iq:oob", "oob"),
-    ("jabber:iq:privacy", "privacy"),
     ("jabber:iq:rpc", "rpc"),
     ("jabber:iq:search", "search"),
     ("jabber:iq:time", "time-old"),
@@ -98,6 +99,7 @@ const SHORT: &[(&str, &str)] = &[
     (IQ_AUTH, "iq-auth"),
     (IQ_REGISTER, "register"),
     (LAST, "last"),
+    (PRIVACY, "privacy"),
     (PRIVATE, "private"),
     (VERSION, "version"),
     // http://jabber.org/protocol/*

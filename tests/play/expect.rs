@@ -1,15 +1,15 @@
 //! What a book expects of what came out: elements, bytes, acts, notes.
 //!
-//! Takes the state of a play, removes from it what was expected; the error says what was expected and what came.
+//! Takes the state of a session, removes from it what was expected; the error says what was expected and what came.
 
-use super::compare::{self, Item};
+use super::compare::{self, Item, Names};
 use super::parse::NoteKind;
-use super::run::Play;
+use super::seat::Seat;
 use iqtap::session::{Act, Note};
 use iqtap::xmpp::Side;
 
-impl Play<'_> {
-    pub(super) fn tree(&mut self, side: Side, expected: &str) -> Result<(), String> {
+impl Seat {
+    pub(super) fn tree(&mut self, side: Side, expected: &str, names: &mut Names) -> Result<(), String> {
         let pending = &mut self.pending[side.index()];
         let came = |why: &str| format!("{why}\nexpected: {expected}\ncame:     {}", compare::show(pending));
         let (len, item) = match compare::first_item(pending) {
@@ -21,7 +21,7 @@ impl Play<'_> {
         if matches!(item, Item::Header(_)) && !pending.starts_with(b"<?xml version='1.0'?>") {
             return Err(came("a header without the XML declaration (RFC 6120 §11.5)"));
         }
-        compare::matches(expected, &item, &mut self.names).map_err(|why| came(&why))?;
+        compare::matches(expected, &item, names).map_err(|why| came(&why))?;
         pending.drain(..len);
         Ok(())
     }
@@ -62,6 +62,11 @@ impl Play<'_> {
     }
 
     pub(super) fn note(&mut self, kind: NoteKind, parts: &[String]) -> Result<(), String> {
+        let known = self.session.jid().map(str::to_owned);
+        let wrong = |note: &&Note| matches!(note, Note::Resumed { jid, .. } if known.as_ref() != Some(jid));
+        if let Some(note) = self.notes.iter().find(wrong).filter(|_| kind == NoteKind::Resumed) {
+            return Err(format!("{note:?}, but the session takes itself to be {known:?}"));
+        }
         let all_in = |text: &str| parts.iter().all(|part| text.contains(part.as_str()));
         self.take_note(|note| match (kind, note) {
             (NoteKind::Hint, Note::Hint(text))
@@ -75,6 +80,7 @@ impl Play<'_> {
                 let side = if *side == Side::Client { "C" } else { "S" };
                 all_in(&format!("{side} {} {text}", condition.name()))
             }
+            (NoteKind::Resumed, Note::Resumed { jid, session }) => all_in(&format!("{jid} session={session}")),
             (NoteKind::Over, Note::Over(tally)) => all_in(&format!("{tally:?}")),
             _ => false,
         })

@@ -6,7 +6,8 @@
 use super::cut::Cut;
 use super::expect::differ;
 use super::parse::{Book, StepKind};
-use super::run::{self, Failure, Played, Way};
+use super::run::{self, Failure, Way};
+use super::seat::Heard;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -19,7 +20,7 @@ pub(crate) struct Refuted {
 }
 
 /// Plays a book in every way there is; random cuts follow from `seeds`.
-pub(crate) fn prove(book: &Book, path: &Path, seeds: &[u64]) -> Result<(usize, Played), Refuted> {
+pub(crate) fn prove(book: &Book, path: &Path, seeds: &[u64]) -> Result<(usize, Vec<Heard>), Refuted> {
     let plain = Way { cut: Cut::Lines, swap: false, watched: false, patient: false };
     let first = play(book, path, plain)?;
     let mut ways = vec![
@@ -48,7 +49,7 @@ pub(crate) fn prove(book: &Book, path: &Path, seeds: &[u64]) -> Result<(usize, P
 }
 
 /// Plays a book once; a panic becomes a failure at the line that was reached.
-fn play(book: &Book, path: &Path, way: Way) -> Result<Played, Refuted> {
+fn play(book: &Book, path: &Path, way: Way) -> Result<Vec<Heard>, Refuted> {
     let line = Cell::new(0);
     let played = catch_unwind(AssertUnwindSafe(|| run::play(book, path, way, &|at| line.set(at))));
     let played = played.unwrap_or_else(|panic| {
@@ -61,7 +62,16 @@ fn play(book: &Book, path: &Path, way: Way) -> Result<Played, Refuted> {
 
 /// However bytes arrive, the same must come out. Where bytes stand directly behind the end of clear text, only the
 /// request for the handshake may be missing.
-fn same(book: &Book, first: &Played, again: &Played) -> Result<(), String> {
+fn same(book: &Book, first: &[Heard], again: &[Heard]) -> Result<(), String> {
+    let injects = book.steps.iter().any(|s| matches!(s.kind, StepKind::Send { behind: true, .. }));
+    for (number, (first, again)) in first.iter().zip(again).enumerate() {
+        let named = |why: String| format!("session {}: {why}", number + 1);
+        same_session(injects, first, again).map_err(named)?;
+    }
+    Ok(())
+}
+
+fn same_session(injects: bool, first: &Heard, again: &Heard) -> Result<(), String> {
     for (side, (a, b)) in ["C", "S"].iter().zip(first.to.iter().zip(&again.to)) {
         if a != b {
             return Err(differ(&format!("other bytes to {side}"), a, b));
@@ -70,7 +80,6 @@ fn same(book: &Book, first: &Played, again: &Played) -> Result<(), String> {
     if first.tally != again.tally {
         return Err(format!("other counts\nexpected: {:?}\ncame:     {:?}", first.tally, again.tally));
     }
-    let injects = book.steps.iter().any(|s| matches!(s.kind, StepKind::Send { behind: true, .. }));
     if !injects && first.acts != again.acts {
         return Err(format!("other acts\nexpected: {:?}\ncame:     {:?}", first.acts, again.acts));
     }
@@ -82,7 +91,7 @@ mod tests {
     use super::super::parse;
     use super::*;
 
-    fn prove_text(steps: &str) -> Result<(usize, Played), Refuted> {
+    fn prove_text(steps: &str) -> Result<(usize, Vec<Heard>), Refuted> {
         let book = parse::book(&format!("# A test of the runner.\n{steps}")).unwrap();
         prove(&book, Path::new("book.play"), &[1, 2])
     }
@@ -128,6 +137,35 @@ mod tests {
             assert_eq!(failure.line, line, "{steps}\n{failure:?}");
             assert!(failure.why.contains(why), "{steps}\n{failure:?}");
         }
+    }
+
+    #[test]
+    fn sessions_do_not_disturb_each_other() {
+        let text = "open juliet@example.org/balcony\nsession 2\nopen juliet@example.org/orchard\n\
+                    C: <message id='2'/>\nsession 1\nC: <message id='1'/>\nsame S\nsession 2\nto S: <message id='2'/>\n\
+                    session 1\ndrop C\nclose S abort\nsession 2\nC: <presence/>\nsame S";
+        let (_, heard) = prove_text(text).unwrap();
+        assert_eq!(heard.len(), 2);
+        assert_eq!(heard.iter().map(|h| h.acts.len()).collect::<Vec<_>>(), [2, 1]);
+    }
+
+    #[test]
+    fn what_comes_out_of_any_session_must_be_expected() {
+        let text = "open juliet@example.org/balcony\nsession 2\nopen juliet@example.org/orchard\n\
+                    C: <message id='2'/>\nsession 1\nC: <message id='1'/>\nsame S\nC: <presence/>\nsame S";
+        let Err(Refuted { failure, .. }) = prove_text(text) else { panic!("held") };
+        assert_eq!(failure.line, 9);
+        assert!(failure.why.contains("session 2: to S: <message id='2'/>"), "{failure:?}");
+    }
+
+    #[test]
+    fn time_passes_for_all_sessions() {
+        let late = "to C: <stream:stream ...>\nto C: <stream:error><connection-timeout xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>\
+                    </stream:error>\nto C: </stream:stream>\nclose C clean\n";
+        prove_text(&format!(
+            "nothing\nwait 20s\nsession 2\nnothing\nwait 20s\nsession 1\n{late}wait 20s\nsession 2\n{late}"
+        ))
+        .unwrap();
     }
 
     #[test]

@@ -1,17 +1,32 @@
 //! The standard negotiation, written out as lines of a book: what `open` stands for.
 //!
 //! Takes the client's full JID, a stage to stop at and how both legs are secured; gives the text of the steps.
-//! PLAIN, then resource binding; STARTTLS where the route asks for it. Must not play anything.
+//! PLAIN, then resource binding; STARTTLS where the route asks for it; stream management where the book does. Must not
+//! play anything.
 
-use super::parse::Until;
+use super::parse::{Sm, Until};
 use iqtap::policy::{ClientTls, ServerTls};
 
 const TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
 const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
 const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
 
+/// What is opened, and how far.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opening<'a> {
+    /// The client's full JID.
+    pub(crate) jid: &'a str,
+    /// The stage to stop at.
+    pub(crate) until: Until,
+    /// Whether stream management is offered and, once bound, enabled.
+    pub(crate) sm: Option<Sm>,
+    /// The number of the session.
+    pub(crate) number: usize,
+}
+
 /// The steps, as text.
-pub(crate) fn steps(jid: &str, until: Until, client: ClientTls, server: ServerTls) -> String {
+pub(crate) fn steps(opening: Opening<'_>, client: ClientTls, server: ServerTls) -> String {
+    let Opening { jid, until, sm, number } = opening;
     let (bare, resource) = jid.split_once('/').unwrap_or((jid, ""));
     let domain = bare.split_once('@').map_or(bare, |(_, domain)| domain);
     let to_server = format!("<stream:stream to='{domain}' version='1.0' xml:lang='en'>");
@@ -66,7 +81,8 @@ pub(crate) fn steps(jid: &str, until: Until, client: ClientTls, server: ServerTl
         line(&["to C: <success xmlns='", SASL, "'/>"]);
     }
     if until >= Until::Restart {
-        let features = format!("<stream:features><bind xmlns='{BIND}'><required/></bind></stream:features>");
+        let sm = sm.map_or_else(String::new, |sm| format!("<sm xmlns='{}'/>", namespace(sm)));
+        let features = format!("<stream:features><bind xmlns='{BIND}'><required/></bind>{sm}</stream:features>");
         line(&["C: ", &to_server]);
         line(&["to S: ", &to_server]);
         line(&["S: ", &from_server("second")]);
@@ -82,6 +98,21 @@ pub(crate) fn steps(jid: &str, until: Until, client: ClientTls, server: ServerTl
         line(&["S: ", &bound]);
         line(&["to C: ", &bound]);
         line(&["bound ", jid]);
+        if let Some(ns) = sm.map(namespace) {
+            let enable = format!("<enable xmlns='{ns}' resume='true'/>");
+            let enabled = format!("<enabled xmlns='{ns}' id='sm-{number}' resume='true' max='300'/>");
+            line(&["C: ", &enable]);
+            line(&["to S: ", &enable]);
+            line(&["S: ", &enabled]);
+            line(&["to C: ", &enabled]);
+        }
     }
     text
+}
+
+fn namespace(sm: Sm) -> &'static str {
+    match sm {
+        Sm::Two => "urn:xmpp:sm:2",
+        Sm::Three => "urn:xmpp:sm:3",
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! Takes text, gives a [`Book`] or the first [`Problem`] with its line. Must not play anything.
 
+use super::words::{duration, quoted, unescape};
 use iqtap::session::{Act, How};
 use iqtap::xmpp::Side;
 use std::fmt;
@@ -34,8 +35,10 @@ pub(crate) struct Step {
 /// What is done or expected.
 #[derive(Clone, Debug)]
 pub(crate) enum StepKind {
-    /// The standard negotiation, up to a stage.
-    Open { jid: String, until: Until },
+    /// The lines after it are about this session, which begins here if it is new.
+    Session(usize),
+    /// The standard negotiation, up to a stage; with stream management of this version.
+    Open { jid: String, until: Until, sm: Option<Sm> },
     /// A peer sends bytes.
     Send { side: Side, bytes: Bytes, behind: bool },
     /// A TLS handshake is asked for (or begins by itself, before the client's first byte) and succeeds.
@@ -95,7 +98,8 @@ impl StepKind {
     }
     /// Whether it checks something.
     pub(crate) fn is_check(&self) -> bool {
-        !self.is_input() || matches!(self, Self::Tls { .. } | Self::TlsFails(..) | Self::Dial(_) | Self::DialFails(_))
+        !(self.is_input() || matches!(self, Self::Session(_)))
+            || matches!(self, Self::Tls { .. } | Self::TlsFails(..) | Self::Dial(_) | Self::DialFails(_))
     }
 }
 
@@ -112,6 +116,13 @@ pub(crate) enum Until {
     Bound,
 }
 
+/// The versions of stream management (XEP-0198).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sm {
+    Two,
+    Three,
+}
+
 /// The kinds of note a book may ask for by `note`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoteKind {
@@ -121,6 +132,7 @@ pub(crate) enum NoteKind {
     StreamError,
     Joined,
     Mechanism,
+    Resumed,
     Over,
 }
 
@@ -193,15 +205,40 @@ pub(crate) fn book(text: &str) -> Result<Book, Problem> {
             continue;
         }
         let kind = step(&whole).map_err(fail)?;
-        if matches!(kind, StepKind::Open { .. }) && !book.steps.is_empty() {
-            return Err(fail("open comes before anything else happens".to_owned()));
-        }
+        check_place(&kind, &book.steps).map_err(fail)?;
         book.steps.push(Step { line, text: whole, kind });
     }
     if !book.steps.iter().any(|s| s.kind.is_check()) {
         return Err(Problem { line: 1, message: "the book expects nothing, so it proves nothing".to_owned() });
     }
     Ok(book)
+}
+
+/// Refuses an `open` in the middle of a session, and a session that leaves a number out.
+fn check_place(kind: &StepKind, before: &[Step]) -> Result<(), String> {
+    let numbers = before.iter().filter_map(|step| match step.kind {
+        StepKind::Session(number) => Some(number),
+        _ => None,
+    });
+    let sessions = numbers.fold(1, usize::max);
+    match kind {
+        StepKind::Session(number) if !(1..=sessions + 1).contains(number) => {
+            Err(format!("there is no session {number} yet; the next new one is session {}", sessions + 1))
+        }
+        StepKind::Open { .. } if !begins(before) => Err("open comes before anything else happens".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+/// Whether nothing has happened yet in the session that the next line is about.
+fn begins(before: &[Step]) -> bool {
+    let Some((last, earlier)) = before.split_last() else { return true };
+    let known = |number| number == 1 && !earlier.is_empty() || earlier.iter().any(|step| is_session(step, number));
+    matches!(last.kind, StepKind::Session(number) if !known(number))
+}
+
+fn is_session(step: &Step, number: usize) -> bool {
+    matches!(step.kind, StepKind::Session(of) if of == number)
 }
 
 /// The comment a book begins with.
@@ -260,6 +297,7 @@ pub(crate) fn step(line: &str) -> Result<StepKind, String> {
     }
     let (name, rest) = line.split_once([' ', '\t']).map_or((line, ""), |(name, rest)| (name, rest.trim()));
     match name {
+        "session" => Ok(StepKind::Session(rest.parse().map_err(|_| format!("'{rest}' is no number of a session"))?)),
         "open" => open(rest),
         "tls" => tls(rest),
         "tls-fails" => {
@@ -327,17 +365,19 @@ fn side(text: &str) -> Result<Side, String> {
 fn open(rest: &str) -> Result<StepKind, String> {
     let mut words = rest.split_whitespace();
     let jid = words.next().filter(|jid| jid.contains('@') && jid.contains('/')).ok_or("open needs a full JID")?;
-    let mut until = Until::Bound;
+    let (mut until, mut sm) = (Until::Bound, None);
     for option in words {
-        until = match option {
-            "until=features" => Until::Features,
-            "until=success" => Until::Success,
-            "until=restart" => Until::Restart,
-            "until=bound" => Until::Bound,
+        match option {
+            "until=features" => until = Until::Features,
+            "until=success" => until = Until::Success,
+            "until=restart" => until = Until::Restart,
+            "until=bound" => until = Until::Bound,
+            "sm" | "sm=3" => sm = Some(Sm::Three),
+            "sm=2" => sm = Some(Sm::Two),
             other => return Err(format!("open has no option '{other}'")),
-        };
+        }
     }
-    Ok(StepKind::Open { jid: jid.to_owned(), until })
+    Ok(StepKind::Open { jid: jid.to_owned(), until, sm })
 }
 
 fn tls(rest: &str) -> Result<StepKind, String> {
@@ -362,67 +402,10 @@ fn note_kind(text: &str) -> Result<NoteKind, String> {
         "stream-error" => NoteKind::StreamError,
         "joined" => NoteKind::Joined,
         "mechanism" => NoteKind::Mechanism,
+        "resumed" => NoteKind::Resumed,
         "over" => NoteKind::Over,
         other => return Err(format!("there is no note '{other}'")),
     })
-}
-
-/// The words of a line; what stands in double quotes is one word.
-fn quoted(text: &str) -> Vec<String> {
-    text.split('"')
-        .enumerate()
-        .flat_map(|(i, part)| {
-            if i % 2 == 1 { vec![part] } else { part.split_whitespace().collect() }.into_iter().map(str::to_owned)
-        })
-        .collect()
-}
-
-/// `31s`, `250ms`, `2m` to microseconds.
-fn duration(text: &str) -> Result<u64, String> {
-    let at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(at);
-    let number: u64 = number.parse().map_err(|_| format!("'{text}' is no duration"))?;
-    match unit {
-        "ms" => Ok(number * 1_000),
-        "s" => Ok(number * 1_000_000),
-        "m" => Ok(number * 60_000_000),
-        _ => Err(format!("'{text}': a duration ends with ms, s or m")),
-    }
-}
-
-/// Resolves `\xHH`, `\r`, `\n`, `\t`, `\s` (a space), `\\` and `\{COUNT*TEXT}`, in which `\#` is the round, from 1.
-fn unescape(text: &str) -> Result<Vec<u8>, String> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((plain, escape)) = rest.split_once('\\') {
-        out.extend_from_slice(plain.as_bytes());
-        let kind = escape.chars().next().ok_or("a lone \\ at the end")?;
-        rest = &escape[kind.len_utf8()..];
-        match kind {
-            'r' => out.push(b'\r'),
-            'n' => out.push(b'\n'),
-            't' => out.push(b'\t'),
-            's' => out.push(b' '),
-            '\\' => out.push(b'\\'),
-            'x' => {
-                let hex = rest.get(..2).ok_or("\\x needs two digits")?;
-                out.push(u8::from_str_radix(hex, 16).map_err(|_| format!("\\x{hex} is no byte"))?);
-                rest = &rest[2..];
-            }
-            '{' => {
-                let (inner, after) = rest.split_once('}').ok_or("\\{ has no }")?;
-                let (count, what) = inner.split_once('*').ok_or("\\{COUNT*TEXT}")?;
-                let count: usize = count.parse().map_err(|_| format!("'{count}' is no count"))?;
-                for round in 1..=count {
-                    out.extend_from_slice(&unescape(&what.replace("\\#", &round.to_string()))?);
-                }
-                rest = after;
-            }
-            other => return Err(format!("there is no escape \\{other}")),
-        }
-    }
-    out.extend_from_slice(rest.as_bytes());
-    Ok(out)
 }
 
 #[cfg(test)]
@@ -450,6 +433,15 @@ mod tests {
     }
 
     #[test]
+    fn each_session_may_be_opened() {
+        let book = book("# x\nsession 1\nopen a@b/c sm\nsession 2\nopen a@b/c until=restart sm=2\nnothing\n").unwrap();
+        assert!(matches!(book.steps[0].kind, StepKind::Session(1)));
+        assert!(matches!(book.steps[1].kind, StepKind::Open { until: Until::Bound, sm: Some(Sm::Three), .. }));
+        assert!(matches!(book.steps[3].kind, StepKind::Open { until: Until::Restart, sm: Some(Sm::Two), .. }));
+        assert!(!book.steps[2].kind.is_input() && !book.steps[2].kind.is_check());
+    }
+
+    #[test]
     fn takes_a_script_as_it_stands() {
         let book = book("# x\nscript <<\nfn f() {\n  1\n}\n>>\nnothing\n").unwrap();
         assert_eq!(book.script.as_deref(), Some("fn f() {\n  1\n}\n"));
@@ -464,6 +456,11 @@ mod tests {
             ("# x\n  <a/>\n", 2, "nothing to continue"),
             ("# x\nto X: <a/>\n", 2, "neither C nor S"),
             ("# x\nnothing\nopen a@b/c\n", 3, "before anything else"),
+            ("# x\nopen a@b/c\nsession 2\nnothing\nopen a@b/c\n", 5, "before anything else"),
+            ("# x\nopen a@b/c\nsession 2\nsession 1\nopen a@b/c\n", 5, "before anything else"),
+            ("# x\nopen a@b/c\nsession 3\n", 3, "the next new one is session 2"),
+            ("# x\nopen a@b/c\nsession two\n", 3, "no number"),
+            ("# x\nopen a@b/c sm=4\n", 2, "no option 'sm=4'"),
             ("# x\nC-raw: \\q\nnothing\n", 2, "no escape"),
             ("# x\npolicy rules =\nnothing\n", 2, "not TOML"),
             ("# x\nscript <<\nnothing\n", 2, "no end"),
@@ -472,11 +469,5 @@ mod tests {
             assert_eq!(problem.line, line, "{text}");
             assert!(problem.message.contains(message), "{problem}");
         }
-    }
-
-    #[test]
-    fn resolves_escapes() {
-        assert_eq!(unescape(r"a\x00\xff\r\n\t\s\\b").unwrap(), b"a\0\xff\r\n\t \\b");
-        assert_eq!(unescape(r"<a\{3* b\#='\x41'}/>").unwrap(), b"<a b1='A' b2='A' b3='A'/>");
     }
 }

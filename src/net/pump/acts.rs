@@ -6,7 +6,7 @@
 use super::super::dial;
 use super::super::wire::Wire;
 use super::{Leg, Pump, SIDES};
-use crate::session::{Act, How, Input};
+use crate::session::{Act, How, Input, Kept, SmKey};
 use crate::xmpp::Side;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -29,6 +29,10 @@ impl Pump {
                 closing[side.index()] = Some(how);
                 continue;
             }
+            if let Act::Park(kept) = act {
+                self.park(kept);
+                continue;
+            }
             self.close(std::mem::take(&mut closing)).await;
             if self.session.is_over() {
                 continue; // it gave up after it had asked for this
@@ -36,10 +40,46 @@ impl Pump {
             match act {
                 Act::Dial { domain } => self.dial(domain).await,
                 Act::StartTls(side) => self.start_tls(side).await,
-                Act::Close(..) => {}
+                Act::Enlist(key) => {
+                    let mailbox = self.shared.lobby.enlist(key, self.info.number);
+                    self.mailbox = mailbox.or_else(|| self.mailbox.take());
+                }
+                Act::Look(key) => self.look(key).await,
+                Act::Claim(key) => self.claim(key).await,
+                Act::Close(..) | Act::Park(_) => {}
             }
         }
         self.close(closing).await;
+        self.heir = None; // who waits for a state that was never there need not wait longer
+    }
+
+    /// Gives the session's state to whoever goes on with it, or to the vault.
+    fn park(&mut self, kept: Box<Kept>) {
+        let refused = match self.heir.take() {
+            Some(heir) => heir.send(kept).err(),
+            None => Some(kept),
+        };
+        refused.into_iter().for_each(|kept| self.shared.lobby.park(kept));
+    }
+
+    async fn look(&mut self, key: SmKey) {
+        let shared = Arc::clone(&self.shared);
+        if let Some(known) = self.meanwhile(shared.lobby.look(&key)).await {
+            self.now = self.clock.now();
+            self.feed(Input::Looked(known));
+        }
+    }
+
+    async fn claim(&mut self, key: SmKey) {
+        let shared = Arc::clone(&self.shared);
+        match self.meanwhile(shared.lobby.claim(&key)).await {
+            Some(Some(kept)) if self.session.is_over() => shared.lobby.park(kept),
+            Some(kept) => {
+                self.now = self.clock.now();
+                self.feed(Input::Claimed(kept));
+            }
+            None => {}
+        }
     }
 
     async fn dial(&mut self, domain: String) {

@@ -125,13 +125,15 @@ pub struct StreamError {
     pub condition: StreamCondition,
     /// Text in English for a person.
     pub text: Option<String>,
+    /// An element of an extension's own that says more (RFC 6120 §4.9.4).
+    pub detail: Option<Box<Element>>,
 }
 
 impl StreamError {
     /// With a text.
     #[must_use]
     pub fn new(condition: StreamCondition, text: impl Into<String>) -> Self {
-        Self { condition, text: Some(text.into()) }
+        Self { condition, text: Some(text.into()), detail: None }
     }
 
     /// The `<stream:error/>` element.
@@ -139,9 +141,10 @@ impl StreamError {
     pub fn element(&self) -> Element {
         let error =
             Element::new(ns::STREAM, "error").with_child(Element::new(ns::STREAM_ERRORS, self.condition.name()));
-        match &self.text {
+        let error = match &self.text {
             Some(text) => error.with_child(english(ns::STREAM_ERRORS, text)),
             None => error,
-        }
+        };
+        self.detail.iter().fold(error, |error, detail| error.with_child((**detail).clone()))
     }
 }

@@ -1,0 +1,132 @@
+//! Where sessions meet: the vault of those whose connection is gone, and a door to each that could be resumed while it lives.
+//!
+//! Takes what sessions ask of their shell when a client resumes (`Act::Enlist`, `Look`, `Claim`, `Park`), gives the state of
+//! one session to another. Not on the way between two sockets: a session comes here when it is enabled for resumption,
+//! resumes or ends. Must not lose a state that is on its way: whoever was to have it and is gone leaves it in the vault.
+
+use super::clock::Clock;
+use crate::policy::VaultLimits;
+use crate::session::{Kept, SmKey, Snapshot, Vault};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+/// For another session to answer. It is busy only while it closes a socket.
+const ANSWER_TIME: Duration = Duration::from_secs(3);
+
+/// What one session asks another.
+pub(super) enum Word {
+    /// What could be resumed of you?
+    Look(oneshot::Sender<Option<Box<Snapshot>>>),
+    /// Your client goes on elsewhere: give up your state.
+    Surrender(oneshot::Sender<Box<Kept>>),
+}
+
+/// Where a session hears words.
+pub(super) type Mailbox = mpsc::UnboundedReceiver<Word>;
+
+/// What all sessions share for resumption.
+pub(super) struct Lobby {
+    inner: Mutex<Inner>,
+    clock: Clock,
+}
+
+struct Inner {
+    vault: Vault,
+    doors: BTreeMap<u64, mpsc::UnboundedSender<Word>>,
+}
+
+impl Lobby {
+    pub(super) fn new(limits: VaultLimits, clock: Clock) -> Self {
+        Self { inner: Mutex::new(Inner { vault: Vault::new(limits), doors: BTreeMap::new() }), clock }
+    }
+
+    /// A living session answers to that key from now on; its mailbox, the first time.
+    pub(super) fn enlist(&self, key: SmKey, session: u64) -> Option<Mailbox> {
+        let mut inner = self.lock();
+        inner.vault.enlist(key, session);
+        if inner.doors.contains_key(&session) {
+            return None;
+        }
+        let (door, mailbox) = mpsc::unbounded_channel();
+        inner.doors.insert(session, door);
+        Some(mailbox)
+    }
+
+    /// A session is over.
+    pub(super) fn release(&self, session: u64) {
+        let mut inner = self.lock();
+        inner.vault.release(session);
+        inner.doors.remove(&session);
+    }
+
+    /// Keeps the state of a session that is ending.
+    pub(super) fn park(&self, kept: Box<Kept>) {
+        self.lock().vault.park(self.clock.now(), kept);
+    }
+
+    /// What is known of a session, parked or living.
+    pub(super) async fn look(&self, key: &SmKey) -> Option<Box<Snapshot>> {
+        let (asks, answer) = oneshot::channel();
+        {
+            let inner = self.lock();
+            if let Some(snapshot) = inner.vault.look(self.clock.now(), key) {
+                return Some(snapshot);
+            }
+            inner.door(key)?.send(Word::Look(asks)).ok()?;
+        }
+        match timeout(ANSWER_TIME, answer).await {
+            Ok(Ok(snapshot)) => snapshot,
+            // It ended meanwhile.
+            _ => self.lock().vault.look(self.clock.now(), key),
+        }
+    }
+
+    /// The state of a session, taken from the vault or from the session itself.
+    pub(super) async fn claim(&self, key: &SmKey) -> Option<Box<Kept>> {
+        let mut hand_over = {
+            let mut inner = self.lock();
+            if let Some(kept) = inner.vault.claim(self.clock.now(), key) {
+                return Some(kept);
+            }
+            let (asks, answer) = oneshot::channel();
+            inner.door(key)?.send(Word::Surrender(asks)).ok()?;
+            HandOver { answer, lobby: self }
+        };
+        match timeout(ANSWER_TIME, &mut hand_over.answer).await {
+            Ok(Ok(kept)) => Some(kept),
+            _ => {
+                drop(hand_over);
+                self.lock().vault.claim(self.clock.now(), key)
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// The door of the living session with that key.
+    fn door(&self, key: &SmKey) -> Option<&mpsc::UnboundedSender<Word>> {
+        self.doors.get(&self.vault.owner(key)?)
+    }
+}
+
+/// A state on its way. If nobody waits for it any more, it goes to the vault.
+struct HandOver<'a> {
+    answer: oneshot::Receiver<Box<Kept>>,
+    lobby: &'a Lobby,
+}
+
+impl Drop for HandOver<'_> {
+    fn drop(&mut self) {
+        self.answer.close();
+        if let Ok(kept) = self.answer.try_recv() {
+            self.lobby.park(kept);
+        }
+    }
+}

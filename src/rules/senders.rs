@@ -1,0 +1,127 @@
+//! What only one's own server may send: roster pushes, carbons, results of an archive.
+//!
+//! Takes a stanza from the server and whose session it is, gives findings. Must not build a tree for a message in which
+//! nothing of this can be. The namespaces are looked for as text: one that is spelt with references makes a tree be built.
+
+use super::iq::quoted;
+use super::{Enforce, Finding, Mode, Modes, Rule, RuleInfo};
+use crate::xml::{Element, View, parse_element};
+use crate::xmpp::{Account, Condition, Kind, Peer, Side, StanzaError, ns};
+use memchr::memmem::Finder;
+use std::sync::LazyLock;
+
+pub(super) const PUSH: RuleInfo = RuleInfo {
+    rule: Rule::PushSpoof,
+    title: "a roster push comes from the own account",
+    place: "RFC 6121 §2.1.6; CVE-2015-8688, CVE-2016-9928",
+    explanation: "Any stranger may send a set with a roster to a full JID, and servers deliver it: a client that believes it \
+        has its contacts changed for it. A push comes without `from` or from the own bare JID. Outdated servers send it from \
+        their domain or from the full JID: that is told as push-odd and left alone.",
+    example: "<iq type='set' id='x' from='mallory@example.net/x'><query xmlns='jabber:iq:roster'>...</query></iq>",
+    enforced: "Answered with service-unavailable, as if the client were not there.",
+};
+
+pub(super) const CARBON: RuleInfo = RuleInfo {
+    rule: Rule::CarbonSpoof,
+    title: "a carbon comes from the own account",
+    place: "XEP-0280 §11; CVE-2017-5589 and others, CVE-2019-16235, CVE-2020-26547",
+    explanation: "A carbon is a copy of a message to or from another resource of the own account, made by the own server. One \
+        that comes from anybody else puts words into the mouths of others.",
+    example: "<message from='mallory@example.net'><received xmlns='urn:xmpp:carbons:2'>...</received></message>",
+    enforced: "Dropped.",
+};
+
+pub(super) const ARCHIVE: RuleInfo = RuleInfo {
+    rule: Rule::ArchiveSpoof,
+    title: "an archived message comes from an archive that was asked",
+    place: "XEP-0313 §5.1; CVE-2017-5589 and others",
+    explanation: "Results of an archive query come from the own bare JID, or from the room or service whose archive is being \
+        asked. From anybody else they are forged.",
+    example: "<message from='mallory@example.net'><result xmlns='urn:xmpp:mam:2'>...</result></message>",
+    enforced: "Dropped.",
+};
+
+const CARBONS: &str = "urn:xmpp:carbons:";
+const MAM: &str = "urn:xmpp:mam:";
+
+/// Checks who a stanza from the server comes from. `asked`: whether a request of this namespace to this peer is under way.
+pub fn check_sender(
+    stanza: &View<'_>,
+    kind: Kind,
+    account: &Account,
+    modes: &Modes,
+    asked: &dyn Fn(&str, Peer) -> bool,
+    found: &mut Vec<Finding>,
+) -> Option<Enforce> {
+    match kind {
+        Kind::Iq => push(stanza, account, modes.get(Side::Server, Rule::PushSpoof), found),
+        Kind::Message if may_carry(stanza) => {
+            let peer = account.peer(stanza.from().as_deref());
+            let own = matches!(peer, Peer::Absent | Peer::OwnBare);
+            if own { None } else { copies(stanza, modes, &|namespace| asked(namespace, peer), found) }
+        }
+        Kind::Message | Kind::Presence => None,
+    }
+}
+
+/// Looks into a message of a stranger for copies that only an account's own server may make.
+fn copies(stanza: &View<'_>, modes: &Modes, asked: &dyn Fn(&str) -> bool, found: &mut Vec<Finding>) -> Option<Enforce> {
+    // What the tree's parser does not take might hold anything.
+    let message = parse_element(stanza.bytes, stanza.root, stanza.head).ok();
+    let from = stanza.from();
+    let mut done = None;
+    for (rule, what) in [(Rule::CarbonSpoof, "a carbon"), (Rule::ArchiveSpoof, "a message of an archive")] {
+        let mode = modes.get(Side::Server, rule);
+        if mode == Mode::Off || message.as_ref().is_some_and(|message| !carries(rule, message, asked)) {
+            continue;
+        }
+        let text = format!(
+            "{what} from {}, who is neither the account nor asked",
+            quoted(from.as_deref().unwrap_or_default())
+        );
+        found.push(Finding::violation(rule, text));
+        if mode == Mode::Enforce {
+            done = Some(Enforce::Drop);
+        }
+    }
+    done
+}
+
+fn push(stanza: &View<'_>, account: &Account, mode: Mode, found: &mut Vec<Finding>) -> Option<Enforce> {
+    let is_push = stanza.kind().as_deref() == Some("set")
+        && stanza.head.payload.is_some_and(|payload| stanza.name_is(&payload, ns::ROSTER, "query"));
+    if !is_push || mode == Mode::Off {
+        return None;
+    }
+    let from = stanza.from();
+    let peer = account.peer(from.as_deref());
+    let from = quoted(from.as_deref().unwrap_or_default());
+    match peer {
+        Peer::Absent | Peer::OwnBare => None,
+        Peer::OwnDomain | Peer::OwnFull => {
+            let text = format!("a roster push from {from}: outdated servers do so; it should come from the account");
+            found.push(Finding::info(Rule::PushSpoof, "push-odd", text));
+            None
+        }
+        Peer::Other(_) => {
+            let text = format!("a roster push from {from}, who is not the account");
+            found.push(Finding::violation(Rule::PushSpoof, text));
+            let error = StanzaError::new(Condition::ServiceUnavailable);
+            (mode == Mode::Enforce).then_some(Enforce::Bounce(error))
+        }
+    }
+}
+
+/// Whether a carbon or an archive's message can be in there at all.
+fn may_carry(stanza: &View<'_>) -> bool {
+    static WORDS: LazyLock<[Finder<'static>; 3]> = LazyLock::new(|| [CARBONS, MAM, "&#"].map(Finder::new));
+    WORDS.iter().any(|word| word.find(stanza.bytes).is_some())
+        || stanza.root.decls.iter().any(|(_, namespace)| namespace.starts_with(CARBONS) || namespace.starts_with(MAM))
+}
+
+fn carries(rule: Rule, message: &Element, asked: &dyn Fn(&str) -> bool) -> bool {
+    message.children().any(|child| match rule {
+        Rule::CarbonSpoof => child.ns.starts_with(CARBONS) && matches!(child.name.as_str(), "received" | "sent"),
+        _ => child.ns.starts_with(MAM) && child.name == "result" && !asked(&child.ns),
+    })
+}

@@ -1,0 +1,354 @@
+//! IQs and the ledger: what an iq is to it, requests let in, answers weighed, time running out.
+//!
+//! Takes judged iqs and what the stages made of them, gives decisions, findings and answers in the place of those who owe one.
+//! Every get or set that was let in leads to exactly one answer to whoever sent it; nothing here answers an answer.
+
+use super::core::Core;
+use super::decide::Decision;
+use super::iq_ledger::{Asker, At, Found, Request, Row, State};
+use super::pipeline::Stage;
+use super::{Origin, Outbox, Pair};
+use crate::rules::{self, Enforce, Finding, Mode, Overdue, Rule};
+use crate::xml::{Element, View, parse_element};
+use crate::xmpp::{Condition, Kind, Peer, Side, Timestamp, error, ns};
+use std::borrow::Cow;
+
+/// What an iq is to the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// No iq.
+    None,
+    /// A get or set, or an iq of unknown type, which is answered too.
+    Request {
+        /// Its namespace's place in the tally, if it is counted.
+        namespace: Option<usize>,
+        /// Whether its answer is awaited for a limited time.
+        timed: bool,
+        /// Whether its sender sends it again after a resumption.
+        again: bool,
+    },
+    /// A result or error.
+    Answer {
+        /// The request it belongs to.
+        at: Option<At>,
+        /// The condition of an error.
+        condition: Option<&'static str>,
+    },
+}
+
+impl Core {
+    /// What an iq is to the ledger, and what must become of it for that.
+    pub(super) fn weigh_iq(
+        &mut self,
+        side: Side,
+        view: &View<'_>,
+        stage: Stage,
+        found: &mut Vec<Finding>,
+    ) -> (Role, Option<Decision>) {
+        let (kind, again) = (view.kind(), stage.again);
+        match kind.as_deref() {
+            Some("result") => self.weigh_answer(side, view, again, found),
+            Some("error") => self.weigh_error(side, view, again, found),
+            Some("get" | "set") => {
+                let payload = view.first_child();
+                let namespace = payload.as_ref().map_or("", |(ns, _)| ns);
+                let counted = !again && !stage.released;
+                let place = if counted { self.tally.request(namespace) } else { self.tally.namespace(namespace) };
+                let namespace = Some(place);
+                let timed = self.jid.is_some() && !(side == Side::Server && is_push(view));
+                (Role::Request { namespace, timed, again }, None)
+            }
+            _ => (Role::Request { namespace: None, timed: false, again }, None),
+        }
+    }
+
+    fn weigh_error(
+        &mut self,
+        side: Side,
+        view: &View<'_>,
+        again: bool,
+        found: &mut Vec<Finding>,
+    ) -> (Role, Option<Decision>) {
+        let tree = parse_element(view.bytes, view.root, view.head).ok();
+        let error = tree.as_ref().and_then(|iq| iq.child(ns::CLIENT, "error"));
+        let (role, decision) = self.weigh_answer(side, view, again, found);
+        let Role::Answer { at, .. } = role else { return (role, decision) };
+        let many = error.and_then(|error| rules::conditions(error, side, &self.policy.rules, found));
+        let condition = Some(error.and_then(condition).unwrap_or_else(|| Condition::UndefinedCondition.name()));
+        let decision = decision.or_else(|| match many? {
+            Enforce::FirstCondition => tree
+                .as_ref()
+                .map(|iq| Decision::Change(with_first_condition(iq.clone()), Rule::ErrorCondition.code().to_owned())),
+            _ => None,
+        });
+        (Role::Answer { at, condition }, decision)
+    }
+
+    fn weigh_answer(
+        &mut self,
+        side: Side,
+        view: &View<'_>,
+        again: bool,
+        found: &mut Vec<Finding>,
+    ) -> (Role, Option<Decision>) {
+        let id = view.id().unwrap_or(Cow::Borrowed(""));
+        let kind = view.kind().unwrap_or_default();
+        let modes = self.policy.rules;
+        let drop = |rule: &str| Some(Decision::Drop(rule.to_owned()));
+        let (at, decision) = match self.find_request(side, view, &id) {
+            Found::Row(at) => (Some(at), self.weigh_row(at, &id, found)),
+            // It was judged when it came for the first time.
+            _ if again => (None, None),
+            Found::Elsewhere if side == Side::Server => {
+                let mode = modes.get(side, Rule::IqSpoof);
+                if mode != Mode::Off {
+                    found.push(rules::spoofed(&kind, &id, view.from().as_deref()));
+                }
+                (None, if mode == Mode::Enforce { drop(Rule::IqSpoof.code()) } else { None })
+            }
+            Found::Elsewhere | Found::Nothing => match self.iqs.evicted(side.other()) {
+                Some(true) => (None, None),
+                Some(false) => (None, drop(LATE)),
+                None => {
+                    let mode = modes.get(side, Rule::Unasked);
+                    let said = view.head.id.is_none() && modes.get(side, Rule::Id) != Mode::Off;
+                    if mode != Mode::Off && !said {
+                        found.push(rules::unasked(&kind, &id));
+                    }
+                    (None, if mode == Mode::Enforce { drop(Rule::Unasked.code()) } else { None })
+                }
+            },
+        };
+        (Role::Answer { at, condition: None }, decision)
+    }
+
+    /// The request an answer from `side` belongs to.
+    fn find_request(&self, side: Side, view: &View<'_>, id: &str) -> Found {
+        let address = if side == Side::Server { view.from() } else { view.to() };
+        self.find_row(side, id, address.as_deref())
+    }
+
+    pub(super) fn find_row(&self, answerer: Side, id: &str, address: Option<&str>) -> Found {
+        let peer = self.account.peer(address);
+        let fits = |row: &Row| match answerer {
+            Side::Server => peer.may_answer_client(row.peer, row.bound),
+            Side::Client => peer.may_answer_server(row.peer),
+        };
+        self.iqs.find(answerer.other(), self.account.hash(id.as_bytes()), id, fits)
+    }
+
+    /// What becomes of an answer for the state its request is in.
+    fn weigh_row(&mut self, at: At, id: &str, found: &mut Vec<Finding>) -> Option<Decision> {
+        let row = self.iqs.row(at)?;
+        let waited = self.now.0.saturating_sub(row.at.0);
+        match (row.asker, row.state) {
+            (Asker::Script, _) => {
+                self.iqs.close(at);
+                Some(Decision::Drop("answers a request of a script".to_owned()))
+            }
+            (Asker::Peer, State::Answered) => {
+                self.iqs.close(at);
+                found.push(rules::late(id, waited, true));
+                Some(Decision::Drop(LATE.to_owned()))
+            }
+            (Asker::Peer, State::Late) => {
+                found.push(rules::late(id, waited, false));
+                None
+            }
+            (Asker::Peer, State::Waiting | State::Quiet) => None,
+        }
+    }
+
+    /// A request is about to be carried out: it gets its row, as it will leave. Without room it is answered if the rule is
+    /// enforced, and goes without a row if not.
+    pub(super) fn admit(
+        &mut self,
+        number: u64,
+        side: Side,
+        view: &View<'_>,
+        role: Role,
+        decision: Decision,
+        found: &mut Vec<Finding>,
+    ) -> Decision {
+        let Role::Request { namespace, timed, again } = role else { return decision };
+        let changed = match &decision {
+            Decision::Forward | Decision::Drop(_) => None,
+            Decision::Change(element, _) => Some(element),
+            Decision::Bounce(..) | Decision::Reply(..) | Decision::Hold(..) => return decision,
+        };
+        let stopped = matches!(decision, Decision::Drop(_));
+        let id = view.id().unwrap_or_default();
+        let own = if side == Side::Client { view.to() } else { view.from() };
+        let id_seen = changed.map_or(&*id, |element| element.attr("id").unwrap_or_default());
+        let name = if side == Side::Client { "to" } else { "from" };
+        let seen = changed.map_or(own.as_deref(), |element| element.attr(name));
+        if again && matches!(self.find_row(side.other(), id_seen, seen), Found::Row(_)) {
+            return decision;
+        }
+        let request = Request {
+            id: &id,
+            id_seen,
+            address: own.as_deref(),
+            peer: self.account.peer(seen),
+            bound: self.jid.is_some(),
+            timed,
+            asker: Asker::Peer,
+            number,
+            namespace,
+            at: self.now,
+            stopped,
+        };
+        let most = self.route.open_iqs;
+        match self.iqs.open(side, self.account.hash(id_seen.as_bytes()), &request, most) {
+            Ok(duplicate) => {
+                let tells = self.policy.rules.get(side, Rule::DuplicateId) != Mode::Off;
+                if duplicate && timed && tells && !id.is_empty() {
+                    found.push(rules::duplicate(&id));
+                }
+                decision
+            }
+            Err(_) if stopped => decision,
+            Err(_) => self.too_many(side, decision, found),
+        }
+    }
+
+    fn too_many(&mut self, side: Side, decision: Decision, found: &mut Vec<Finding>) -> Decision {
+        let (finding, error) = rules::table_full(self.route.open_iqs);
+        let mode = self.policy.rules.get(side.other(), Rule::Answered);
+        if mode != Mode::Off {
+            found.push(finding);
+        }
+        if mode == Mode::Enforce {
+            return Decision::Bounce(error, Rule::Answered.code().to_owned());
+        }
+        self.iqs.open_untracked(side);
+        decision
+    }
+
+    /// Which request an answer that goes on belongs to, for the notes.
+    pub(super) fn pair(&self, role: Role) -> Option<Pair> {
+        let Role::Answer { at: Some(at), .. } = role else { return None };
+        let row = self.iqs.row(at)?;
+        Some(Pair { request: row.number, micros: self.now.0.saturating_sub(row.at.0) })
+    }
+
+    /// An answer has left: its request is done with.
+    pub(super) fn answered(&mut self, role: Role) {
+        let Role::Answer { at: Some(at), condition } = role else { return };
+        if let Some((namespace, at)) = self.iqs.row(at).map(|row| (row.namespace, row.at)) {
+            self.count_answer(namespace, Some(self.now.0.saturating_sub(at.0)), condition);
+        }
+        self.iqs.close(at);
+    }
+
+    /// Counts an answer; `condition` is that of an error.
+    pub(super) fn count_answer(
+        &mut self,
+        namespace: Option<usize>,
+        micros: Option<u64>,
+        condition: Option<&'static str>,
+    ) {
+        if let Some(index) = namespace {
+            self.tally.answered(index, micros, condition, condition.is_some());
+        }
+    }
+
+    /// Whether a request of this namespace to this peer is under way.
+    pub(super) fn is_asked(&self, namespace: &str, peer: Peer) -> bool {
+        let place = self.tally.iqs.iter().position(|iq| iq.ns == namespace);
+        self.iqs.any(Side::Client, |row| row.peer == peer && row.namespace.is_some() && row.namespace == place)
+    }
+
+    /// An answer was stopped by a script: its request stays open, and knows why.
+    pub(super) fn answer_stopped(&mut self, role: Role) {
+        if let Role::Answer { at: Some(at), .. } = role
+            && let Some(row) = self.iqs.row_mut(at)
+        {
+            row.stopped = true;
+        }
+    }
+
+    /// A request was answered here instead of being forwarded.
+    pub(super) fn answered_here(&mut self, role: Role, reply: &Element) {
+        if let Role::Request { namespace, .. } = role {
+            self.count_answer(namespace, None, reply.child(ns::CLIENT, "error").and_then(condition));
+        }
+    }
+
+    /// When the oldest request under way is overdue.
+    pub(super) fn answer_deadline(&self) -> Option<Timestamp> {
+        let oldest = [Side::Client, Side::Server].into_iter().filter_map(|side| self.iqs.oldest(side)).min()?;
+        Some(Timestamp(oldest.0.saturating_add(self.policy.iq_timeout)))
+    }
+
+    /// Time has passed: whoever has waited too long is told, or has its answer from us.
+    pub(super) fn overdue(&mut self, out: &mut Outbox) {
+        let Some(since) = self.now.0.checked_sub(self.policy.iq_timeout).map(Timestamp) else { return };
+        for requester in [Side::Client, Side::Server] {
+            while let Some(at) = self.iqs.overdue(requester, since) {
+                self.give_up_waiting(requester, at, out);
+            }
+        }
+    }
+
+    fn give_up_waiting(&mut self, requester: Side, at: At, out: &mut Outbox) {
+        let responder = requester.other();
+        let mode = self.policy.rules.get(responder, Rule::Answered);
+        let Some(row) = self.iqs.row(at) else { return };
+        let micros = self.now.0.saturating_sub(row.at.0);
+        let overdue = Overdue { id: row.id(), address: row.address(), micros, stopped: row.stopped };
+        let (finding, error) = rules::unanswered(&overdue);
+        let (number, id) = (row.number, row.id().to_owned());
+        let answers = mode == Mode::Enforce && row.asker == Asker::Peer;
+        let request = answers.then(|| the_request(requester, row));
+        let namespace = row.namespace;
+        self.iqs.settle(at, if answers { State::Answered } else { State::Late });
+        if mode != Mode::Off {
+            self.found(responder, number, Some(id), finding, true, out);
+        }
+        let legacy = self.policy.legacy_codes;
+        if let Some(mut reply) = request.and_then(|request| error::error_reply(&request, &error, legacy)) {
+            self.address(requester, &mut reply);
+            let origin = Origin::Made(number, Rule::Answered.code().to_owned());
+            self.emit(requester, Kind::Iq, &reply, origin, Some(Pair { request: number, micros }), out);
+            self.count_answer(namespace, Some(micros), Some(error.condition.name()));
+        }
+    }
+}
+
+/// What a late answer is dropped by.
+const LATE: &str = "late-answer";
+
+/// The request of a row, as far as an error reply needs it.
+fn the_request(requester: Side, row: &Row) -> Element {
+    let mut request = Element::new(ns::CLIENT, "iq").with_attr("type", "get").with_attr("id", row.id());
+    if let Some(address) = row.address() {
+        request.set_attr(if requester == Side::Client { "to" } else { "from" }, address);
+    }
+    request
+}
+
+/// Pushes that clients need not answer (RFC 6121 §2.1.6; XEP-0191 §3, XEP-0016 §2.6).
+fn is_push(view: &View<'_>) -> bool {
+    view.kind().as_deref() == Some("set")
+        && view.payload().is_some_and(|(ns, _)| [ns::ROSTER, ns::BLOCKING, ns::PRIVACY].contains(&&*ns))
+}
+
+/// The name of an error's defined condition; one nobody knows is taken for undefined (RFC 6120 §8.3.2).
+pub(super) fn condition(error: &Element) -> Option<&'static str> {
+    let defined = error.children().find(|child| child.ns == ns::STANZA_ERRORS && child.name != "text")?;
+    Some(Condition::from_name(&defined.name).unwrap_or(Condition::UndefinedCondition).name())
+}
+
+fn with_first_condition(mut iq: Element) -> Element {
+    let mut seen = false;
+    for error in iq.children_mut().filter(|child| child.is(ns::CLIENT, "error")) {
+        error.nodes.retain(|node| match node {
+            crate::xml::Node::Element(c) if c.ns == ns::STANZA_ERRORS && c.name != "text" => {
+                !std::mem::replace(&mut seen, true)
+            }
+            _ => true,
+        });
+    }
+    iq
+}

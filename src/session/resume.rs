@@ -1,0 +1,317 @@
+//! Resumption on a new connection (XEP-0198 §5): what outlives the old one, how it changes hands, and what is sent again.
+//!
+//! Takes `<resume/>` and the server's word on it; gives the state of the earlier session a new home. Must not move that
+//! state before the server has said `<resumed/>`: whose session it is, only the server knows.
+//!
+//! ```text
+//! C:<resume h/> -> Act::Look -> Looked: S<-<resume h'/> -> S:<resumed h/> -> Act::Claim -> Claimed: C<-<resumed h'/>,
+//!                     |                     |                                               what was lost, again
+//!                  nobody knows it       S:<failed/>
+//!                     v                     v
+//!                 C<-<failed/>           C<-<failed/>; it may bind on the same stream
+//! ```
+
+use super::core::Core;
+use super::iq_ledger::IqLedger;
+use super::sm::{Sm, SmKey, backwards, count, failed, ns_of};
+use super::sm_ledger::{Ack, SmLedger};
+use super::{Act, Fate, How, Note, Origin, Outbox, What};
+use crate::rules::Finding;
+use crate::xml::{Head, Root, View, escape_attr};
+use crate::xmpp::{Account, Condition, Kind, Side, StreamCondition, StreamError, Timestamp};
+use bytes::{Bytes, BytesMut};
+
+/// The state of a session that outlives its connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    sm: Sm,
+    key: SmKey,
+    account: Account,
+    iqs: IqLedger,
+    /// Namespaces by their places in the old tally.
+    namespaces: Vec<String>,
+    jid: String,
+    session: u64,
+    since: Timestamp,
+}
+
+/// The counts of a session, to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    ledgers: [SmLedger; 2],
+}
+
+impl Kept {
+    /// What it is resumed by.
+    #[must_use]
+    pub fn key(&self) -> &SmKey {
+        &self.key
+    }
+
+    /// Seconds the server keeps its part; 0 if it did not say.
+    #[must_use]
+    pub fn seconds(&self) -> u64 {
+        self.sm.max
+    }
+
+    /// Bytes of memory it takes, about.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let names: usize = self.namespaces.iter().map(String::len).sum();
+        let ledgers: usize = self.sm.ledgers.iter().map(SmLedger::weight).sum();
+        size_of::<Self>() + names + self.jid.len() + self.key.id.len() + ledgers + self.iqs.weight()
+    }
+
+    /// Its counts.
+    #[must_use]
+    pub fn snapshot(&self) -> Box<Snapshot> {
+        Box::new(Snapshot { ledgers: [self.sm.ledgers[0].counts_only(), self.sm.ledgers[1].counts_only()] })
+    }
+}
+
+/// How far a resumption has come.
+#[derive(Debug)]
+pub(super) enum Resuming {
+    /// What is known of the session is being looked up.
+    Looking(Asked),
+    /// The server was asked, with this count.
+    Asked { asked: Asked, told: u32, up: Box<SmLedger> },
+    /// The server agrees; the state is on its way here.
+    Claiming { asked: Asked, told: u32, h: u32, bytes: Bytes },
+}
+
+/// What the client asked for.
+#[derive(Debug)]
+pub(super) struct Asked {
+    key: SmKey,
+    h: u32,
+    ns: &'static str,
+    /// `<resume/>` as it came.
+    bytes: Bytes,
+}
+
+impl Core {
+    /// Whether nothing more of this side may be looked at until a resumption has moved on.
+    pub(super) fn waits_for_state(&self, side: Side) -> bool {
+        match self.resuming.as_deref() {
+            None => false,
+            Some(Resuming::Claiming { .. }) => true,
+            Some(Resuming::Looking(_) | Resuming::Asked { .. }) => side == Side::Client,
+        }
+    }
+
+    /// What could be resumed of this session.
+    pub(super) fn snapshot(&self) -> Option<Box<Snapshot>> {
+        let sm = self.sm.as_ref().filter(|sm| sm.is_resumable())?;
+        Some(Box::new(Snapshot { ledgers: [sm.ledgers[0].counts_only(), sm.ledgers[1].counts_only()] }))
+    }
+
+    /// `<resume/>` from the client.
+    pub(super) fn resume_asked(&mut self, view: &View<'_>, out: &mut Outbox) {
+        let ns = ns_of(view);
+        let id = view.attr("previd").unwrap_or_default().into_owned();
+        if self.jid.is_some() || self.sm.is_some() || !self.authenticated {
+            let refusal = failed(ns, Condition::UnexpectedRequest);
+            return self.refuse_other(view, &refusal, "sm", out);
+        }
+        let Some(h) = count(view).filter(|_| !id.is_empty()) else {
+            let refusal = failed(ns, Condition::BadRequest);
+            return self.refuse_other(view, &refusal, "sm", out);
+        };
+        let key = SmKey { domain: self.account.domain().to_owned(), id };
+        let bytes = self.as_it_came(view);
+        out.acts.push(Act::Look(key.clone()));
+        self.resuming = Some(Box::new(Resuming::Looking(Asked { key, h, ns, bytes })));
+    }
+
+    /// What is known of the session the client wants to resume.
+    pub(super) fn looked(&mut self, known: Option<Box<Snapshot>>, out: &mut Outbox) {
+        let asked = match self.resuming.take().map(|resuming| *resuming) {
+            Some(Resuming::Looking(asked)) => asked,
+            other => return self.resuming = other.map(Box::new),
+        };
+        let Some(snapshot) = known else { return self.refuse_resumption(&asked, out) };
+        let [up, down] = snapshot.ledgers;
+        let (told, found) = match down.preview(asked.h) {
+            Ack::Told(told) => (told, Vec::new()),
+            Ack::Backwards { heard, told } => (told, vec![backwards(asked.h, heard)]),
+            Ack::TooHigh { sent } => {
+                return put_aside(&asked.bytes, |view| self.too_high(Side::Client, view, asked.h, sent, out));
+            }
+        };
+        let resume = format!("<resume xmlns='{}' h='{told}' previd='{}'/>", asked.ns, escaped(&asked.key.id));
+        let number = self.note_asked(&asked, Fate::Rewritten("sm".to_owned()), found, out);
+        let origin = Origin::Rewritten(number, "sm".to_owned());
+        self.send(Side::Server, What::Other, resume.as_bytes(), origin, out);
+        self.resuming = Some(Box::new(Resuming::Asked { asked, told, up: Box::new(up) }));
+    }
+
+    /// Nobody here knows that session, and the server must not be asked: its counts and the client's may differ.
+    fn refuse_resumption(&mut self, asked: &Asked, out: &mut Outbox) {
+        let number = self.note_asked(asked, Fate::Answered("sm".to_owned()), Vec::new(), out);
+        let refusal = failed(asked.ns, Condition::ItemNotFound);
+        let origin = Origin::Made(number, "sm".to_owned());
+        self.send_element(Side::Client, What::Other, &refusal, origin, out);
+        self.resume(Side::Client);
+    }
+
+    fn note_asked(&mut self, asked: &Asked, fate: Fate, found: Vec<Finding>, out: &mut Outbox) -> u64 {
+        let number = self.next_item();
+        put_aside(&asked.bytes, |view| {
+            self.saw_found(number, Side::Client, What::Other, view, fate, found, None, out);
+        });
+        number
+    }
+
+    /// An element that is put aside, as a watcher will be shown it.
+    fn as_it_came(&mut self, view: &View<'_>) -> Bytes {
+        self.untidy.take().unwrap_or_else(|| Bytes::copy_from_slice(view.bytes))
+    }
+
+    /// `<resumed/>` from the server: the state may be moved now.
+    pub(super) fn resumed_by_server(&mut self, view: &View<'_>, out: &mut Outbox) {
+        match self.resuming.take().map(|resuming| *resuming) {
+            Some(Resuming::Asked { asked, told, .. }) => {
+                out.acts.push(Act::Claim(asked.key.clone()));
+                let (h, bytes) = (count(view).unwrap_or_default(), self.as_it_came(view));
+                self.resuming = Some(Box::new(Resuming::Claiming { asked, told, h, bytes }));
+            }
+            other => {
+                self.resuming = other.map(Box::new);
+                self.unexpected(Side::Server, view, out);
+            }
+        }
+    }
+
+    /// `<failed/>` from the server: it knows that session no more. The client may bind on this stream.
+    pub(super) fn resume_failed(&mut self, view: &View<'_>, out: &mut Outbox) {
+        let Some(Resuming::Asked { up, .. }) = self.resuming.take().map(|resuming| *resuming) else {
+            return;
+        };
+        self.resume(Side::Client);
+        let Some(h) = count(view) else { return self.forward_other(Side::Server, view, out) };
+        let Some(mut failed) = self.tree(Side::Server, view, out) else { return };
+        let fate = Fate::Rewritten("sm".to_owned());
+        let number = self.note_in(Side::Server, What::Other, view.bytes, fate, out);
+        match up.preview(h) {
+            Ack::Told(told) => failed.set_attr("h", told.to_string()),
+            Ack::Backwards { .. } | Ack::TooHigh { .. } => drop(failed.remove_attr("h")),
+        }
+        self.send_element(Side::Client, What::Other, &failed, Origin::Rewritten(number, "sm".to_owned()), out);
+    }
+
+    /// The state of the earlier session is here, or gone.
+    pub(super) fn claimed(&mut self, kept: Option<Box<Kept>>, out: &mut Outbox) {
+        let (asked, told, h, bytes) = match self.resuming.take().map(|resuming| *resuming) {
+            Some(Resuming::Claiming { asked, told, h, bytes }) => (asked, told, h, bytes),
+            other => {
+                self.resuming = other.map(Box::new);
+                return out.acts.extend(kept.map(Act::Park));
+            }
+        };
+        self.resume(Side::Client);
+        self.resume(Side::Server);
+        let Some(kept) = kept else {
+            let text = "another connection has resumed this session at the same time";
+            return self.fail(Side::Client, StreamError::new(StreamCondition::Conflict, text), out);
+        };
+        put_aside(&bytes, |view| self.take_over(*kept, &asked, [told, h], view, out));
+    }
+
+    /// Goes on as the earlier session. `view` is the server's `<resumed/>`, `h` what it says; `told` is what it was told.
+    fn take_over(&mut self, kept: Kept, asked: &Asked, [told, h]: [u32; 2], view: &View<'_>, out: &mut Outbox) {
+        let Kept { mut sm, key, account, iqs, namespaces, jid, session, since } = kept;
+        let [up, down] = &mut sm.ledgers;
+        let (k, found) = match up.preview(h) {
+            Ack::Told(told) => (told, Vec::new()),
+            Ack::Backwards { heard, told } => (told, vec![backwards(h, heard)]),
+            Ack::TooHigh { sent } => return self.too_high(Side::Server, view, h, sent, out),
+        };
+        let again = [down.resume(asked.h, told), up.resume(h, k)];
+        sm.ns = asked.ns;
+        self.sm = Some(Box::new(sm));
+        self.take_over_iqs(iqs, &namespaces, since);
+        self.account = account;
+        self.jid = Some(jid.clone());
+
+        let number = self.next_item();
+        self.saw_found(number, Side::Server, What::Other, view, Fate::Rewritten("sm".to_owned()), found, None, out);
+        let resumed = format!("<resumed xmlns='{}' h='{k}' previd='{}'/>", asked.ns, escaped(&key.id));
+        let origin = Origin::Rewritten(number, "sm".to_owned());
+        self.send(Side::Client, What::Other, resumed.as_bytes(), origin, out);
+        out.acts.push(Act::Enlist(key));
+        out.notes.push(Note::Resumed { jid, session });
+        for (side, lost) in [Side::Client, Side::Server].into_iter().zip(again) {
+            self.send_again(side, lost, out);
+        }
+    }
+
+    fn take_over_iqs(&mut self, mut iqs: IqLedger, namespaces: &[String], since: Timestamp) {
+        let later = self.now.0.saturating_sub(since.0);
+        let places: Vec<_> = namespaces.iter().map(|namespace| self.tally.namespace(namespace)).collect();
+        iqs.carry_over(later, |place| places.get(place).copied().unwrap_or_default());
+        self.iqs = iqs;
+    }
+
+    /// Sends once more what was made here and lost with the connection.
+    fn send_again(&mut self, side: Side, lost: Vec<Bytes>, out: &mut Outbox) {
+        for bytes in lost {
+            let kind = kind_in(&bytes);
+            let origin = Origin::Made(0, "sm".to_owned());
+            if self.send_paired(side, What::Stanza(kind), &bytes, origin, None, out) {
+                self.sm_injected(side, bytes, out);
+            }
+        }
+    }
+
+    /// Hands the state to whoever keeps it, unless the client has ended its stream properly (XEP-0198 §5: that ends the
+    /// session for good).
+    pub(super) fn park(&mut self, out: &mut Outbox) {
+        let Some(sm) = self.sm.take() else { return };
+        if !sm.is_resumable() || self.leg_ref(Side::Client).in_closed {
+            return;
+        }
+        let (Some(key), Some(jid)) = (sm.key.clone(), self.jid.clone()) else { return };
+        let iqs = std::mem::replace(&mut self.iqs, IqLedger::new());
+        let namespaces = self.tally.iqs.iter().map(|iq| iq.ns.clone()).collect();
+        let (account, session, since) = (self.account.clone(), self.number, self.now);
+        let kept = Kept { sm: *sm, key, account, iqs, namespaces, jid, session, since };
+        out.acts.push(Act::Park(Box::new(kept)));
+    }
+
+    /// Another connection goes on with this session: the old client is told, the server's old stream is dropped without a
+    /// word (a goodbye might end what was just resumed).
+    pub(super) fn surrender(&mut self, out: &mut Outbox) {
+        if self.over {
+            return;
+        }
+        self.park(out);
+        let text = "this session was resumed on another connection";
+        self.tell(Side::Client, &StreamError::new(StreamCondition::Conflict, text), out);
+        self.send_close(Side::Client, Origin::Made(0, "sm".to_owned()), out);
+        self.give_up(Side::Client, How::Clean, out);
+        self.give_up(Side::Server, How::Abort, out);
+        self.over = true;
+    }
+}
+
+/// Looks at an element once more that was judged and put aside: at its bytes and attributes.
+fn put_aside<R>(bytes: &[u8], work: impl FnOnce(&View<'_>) -> R) -> R {
+    let (head, root) = (Head::default(), Root::default());
+    work(&View { bytes, head: &head, root: &root })
+}
+
+/// Which stanza our own writer has written.
+fn kind_in(bytes: &[u8]) -> Kind {
+    match bytes.get(1) {
+        Some(b'm') => Kind::Message,
+        Some(b'p') => Kind::Presence,
+        _ => Kind::Iq,
+    }
+}
+
+fn escaped(text: &str) -> String {
+    let mut out = BytesMut::new();
+    escape_attr(text, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}

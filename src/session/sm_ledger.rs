@@ -1,0 +1,321 @@
+//! XEP-0198 counts of one direction: what the sender counts, what the receiver counts, and how the one follows from the other.
+//!
+//! Takes what became of each stanza in the order in which they left, and the receiver's acknowledgements; gives the
+//! acknowledgement the sender may be told. Must not acknowledge what the receiver has not, nor go back, nor grow without bound.
+//!
+//! ```text
+//! sender  --in-->  [ Forwarded: in+1 out+1 | Swallowed: in+1 | Injected: out+1 ]  --out-->  receiver
+//! sender <--h = in at the end of the longest run of events whose out <= h'--      <--h'--   receiver
+//! ```
+
+use bytes::Bytes;
+use std::collections::VecDeque;
+
+/// Past so many runs the receiver is asked for an acknowledgement, which makes the list short again.
+const ASK_RUNS: usize = 1024;
+/// The same for bytes of injected stanzas kept to be sent again.
+const ASK_BYTES: usize = 128 * 1024;
+/// Past any of these the ledger is merged: it stays true, but what was lost with a connection cannot be told any more.
+const MOST_RUNS: usize = 4 * ASK_RUNS;
+const MOST_SWALLOWED: usize = 8 * ASK_RUNS;
+const MOST_BYTES: usize = 4 * ASK_BYTES;
+
+/// Looks nobody remembers.
+const ANY: u64 = 0;
+
+/// What became of a stanza.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Event {
+    /// It came in and left.
+    Forwarded,
+    /// It came in and did not leave: dropped, bounced, answered here.
+    Swallowed,
+    /// It left without having come in: made here.
+    Injected,
+}
+
+/// Equal events in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Run {
+    event: Event,
+    count: u32,
+}
+
+/// What an acknowledgement means for the sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ack {
+    /// The sender may be told this count.
+    Told(u32),
+    /// The receiver takes back what it said: it had acknowledged `heard`. The sender may be told `told` again.
+    Backwards { heard: u32, told: u32 },
+    /// The receiver acknowledges more than it was sent.
+    TooHigh { sent: u32 },
+}
+
+/// A stanza that comes in after a resumption.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// For the first time.
+    New,
+    /// Again: it was forwarded the first time, and lost.
+    Again,
+    /// Again: it was dropped or answered here the first time, which still holds.
+    Settled,
+}
+
+/// One direction of a stream-managed session. Counters are those of XEP-0198 §4: 32 bits, wrapping.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct SmLedger {
+    /// What the sender was told last.
+    told: u32,
+    /// What the receiver has acknowledged.
+    heard: u32,
+    /// What the receiver was sent.
+    sent: u32,
+    /// What happened since, oldest first.
+    runs: VecDeque<Run>,
+    /// What the swallowed stanzas among them looked like.
+    swallowed: VecDeque<u64>,
+    /// The injected stanzas among them.
+    injected: VecDeque<Bytes>,
+    injected_bytes: usize,
+    /// What the sender sends again after a resumption: see [`SmLedger::arrives`].
+    again: Again,
+    /// An acknowledgement was asked for because the list grew.
+    asked: bool,
+    /// It was merged.
+    merged: bool,
+}
+
+/// The stanzas that were in flight when a connection was lost.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Again {
+    runs: VecDeque<Run>,
+    swallowed: VecDeque<u64>,
+    /// The sender sends something else than before: a stanza is known by its looks then and not by its place.
+    astray: bool,
+}
+
+impl SmLedger {
+    /// A stanza came in and leaves.
+    pub(super) fn forwarded(&mut self) {
+        self.sent = self.sent.wrapping_add(1);
+        self.note(Event::Forwarded);
+    }
+
+    /// A stanza came in and does not leave. `looks`: see [`SmLedger::arrives`].
+    pub(super) fn swallowed(&mut self, looks: u64) {
+        if !self.merged {
+            self.swallowed.push_back(looks);
+        }
+        self.note(Event::Swallowed);
+    }
+
+    /// A stanza made here leaves.
+    pub(super) fn injected(&mut self, bytes: Bytes) {
+        if !self.merged {
+            self.injected_bytes += bytes.len();
+            self.injected.push_back(bytes);
+        }
+        self.sent = self.sent.wrapping_add(1);
+        self.note(Event::Injected);
+    }
+
+    fn note(&mut self, event: Event) {
+        match self.runs.back_mut() {
+            Some(run) if run.event == event && run.count < u32::MAX => run.count += 1,
+            _ => self.runs.push_back(Run { event, count: 1 }),
+        }
+        let over =
+            self.runs.len() > MOST_RUNS || self.swallowed.len() > MOST_SWALLOWED || self.injected_bytes > MOST_BYTES;
+        if over {
+            self.merge();
+        }
+    }
+
+    /// Forgets the order of events: what was injected first, then what was forwarded, then what was swallowed. No
+    /// acknowledgement is early by that, some are late.
+    fn merge(&mut self) {
+        let total = |event| -> u32 {
+            self.runs.iter().filter(|run| run.event == event).fold(0, |sum, run| sum.wrapping_add(run.count))
+        };
+        let order = [Event::Injected, Event::Forwarded, Event::Swallowed];
+        let runs = order.map(|event| Run { event, count: total(event) });
+        self.runs = runs.into_iter().filter(|run| run.count > 0).collect();
+        (self.swallowed, self.injected, self.injected_bytes) = Default::default();
+        self.again = Again::default();
+        self.merged = true;
+    }
+
+    /// Whether what was lost with a connection can still be told: whether the session can be resumed.
+    pub(super) fn is_exact(&self) -> bool {
+        !self.merged
+    }
+
+    /// Whether to ask the receiver for an acknowledgement now; says so once until one came.
+    pub(super) fn asks(&mut self) -> bool {
+        let much = self.runs.len() > ASK_RUNS || self.injected_bytes > ASK_BYTES || self.swallowed.len() > 4 * ASK_RUNS;
+        much && !std::mem::replace(&mut self.asked, true)
+    }
+
+    /// The receiver acknowledges `h` stanzas.
+    pub(super) fn ack(&mut self, h: u32) -> Ack {
+        if !self.may_be_acked(h) {
+            // RFC 1982: whichever way is shorter.
+            return if h.wrapping_sub(self.sent) < 1 << 31 {
+                Ack::TooHigh { sent: self.sent }
+            } else {
+                Ack::Backwards { heard: self.heard, told: self.told }
+            };
+        }
+        self.asked = false;
+        self.cut(h, None);
+        Ack::Told(self.told)
+    }
+
+    /// Whether `h` lies between what was acknowledged and what was sent.
+    fn may_be_acked(&self, h: u32) -> bool {
+        h.wrapping_sub(self.heard) <= self.sent.wrapping_sub(self.heard)
+    }
+
+    /// What [`SmLedger::ack`] would say.
+    pub(super) fn preview(&self, h: u32) -> Ack {
+        self.counts_only().ack(h)
+    }
+
+    /// The counts, without what only sending again needs.
+    pub(super) fn counts_only(&self) -> Self {
+        let (told, heard, sent, runs) = (self.told, self.heard, self.sent, self.runs.clone());
+        Self { told, heard, sent, runs, ..Self::default() }
+    }
+
+    /// Nobody will resume this session: only the counts are kept.
+    pub(super) fn count_only(&mut self) {
+        (self.swallowed, self.injected, self.injected_bytes) = Default::default();
+        self.merged = true;
+    }
+
+    /// Takes off the front what is acknowledged by `h`; of what the sender counts, no more than `most`.
+    fn cut(&mut self, h: u32, most: Option<u32>) {
+        while let Some(run) = self.runs.front_mut() {
+            let out = h.wrapping_sub(self.heard);
+            let room = most.map_or(u32::MAX, |most| most.wrapping_sub(self.told));
+            let count = match run.event {
+                Event::Forwarded => run.count.min(out).min(room),
+                Event::Injected => run.count.min(out),
+                Event::Swallowed => run.count.min(room),
+            };
+            if count == 0 {
+                break;
+            }
+            run.count -= count;
+            let (event, done) = (run.event, run.count == 0);
+            self.forget(event, count);
+            if done {
+                self.runs.pop_front();
+            }
+        }
+    }
+
+    fn forget(&mut self, event: Event, count: u32) {
+        if event != Event::Swallowed {
+            self.heard = self.heard.wrapping_add(count);
+        }
+        if event != Event::Injected {
+            self.told = self.told.wrapping_add(count);
+        }
+        for _ in 0..count {
+            match event {
+                Event::Forwarded => break,
+                Event::Swallowed if self.swallowed.pop_front().is_none() => break,
+                Event::Swallowed => {}
+                Event::Injected => match self.injected.pop_front() {
+                    Some(bytes) => self.injected_bytes -= bytes.len(),
+                    None => break,
+                },
+            }
+        }
+    }
+
+    /// The connection was lost and the session resumed: the receiver has handled `h`, the sender was told `told`. All else was
+    /// lost: the sender sends its part again, ours is given back to be sent again.
+    pub(super) fn resume(&mut self, h: u32, told: u32) -> Vec<Bytes> {
+        let mut again = Again::default();
+        // What was settled after `told` had been said is sent again too.
+        let settled = self.told.wrapping_sub(told);
+        if settled != 0 && settled < 1 << 31 {
+            again.push(Run { event: Event::Swallowed, count: settled });
+            again.swallowed.extend((0..settled).map(|_| ANY));
+        } else if self.may_be_acked(h) {
+            self.cut(h, Some(told));
+        }
+        for run in self.runs.drain(..).filter(|run| run.event != Event::Injected) {
+            again.push(run);
+        }
+        self.again.runs.drain(..).for_each(|run| again.push(run));
+        again.swallowed.extend(self.swallowed.drain(..).chain(self.again.swallowed.drain(..)));
+        (self.told, self.heard, self.sent) = (told, h, h);
+        (self.again, self.asked, self.injected_bytes) = (again, false, 0);
+        self.injected.drain(..).collect()
+    }
+
+    /// A stanza comes in. `looks` is a hash of what does not change when it is sent again.
+    pub(super) fn arrives(&mut self, looks: impl FnOnce() -> u64) -> Arrival {
+        if self.again.runs.is_empty() { Arrival::New } else { self.again.arrives(looks()) }
+    }
+
+    /// Bytes of memory this takes.
+    pub(super) fn weight(&self) -> usize {
+        let runs = self.runs.capacity() + self.again.runs.capacity();
+        let swallowed = self.swallowed.capacity() + self.again.swallowed.capacity();
+        runs * size_of::<Run>()
+            + swallowed * size_of::<u64>()
+            + self.injected_bytes
+            + self.injected.capacity() * size_of::<Bytes>()
+    }
+}
+
+impl Again {
+    fn push(&mut self, run: Run) {
+        match self.runs.back_mut() {
+            Some(last) if last.event == run.event => last.count = last.count.saturating_add(run.count),
+            _ => self.runs.push_back(run),
+        }
+    }
+
+    fn arrives(&mut self, looks: u64) -> Arrival {
+        let Some(run) = self.runs.front_mut() else { return Arrival::New };
+        run.count -= 1;
+        let event = run.event;
+        if run.count == 0 {
+            self.runs.pop_front();
+        }
+        let settled = if self.astray {
+            self.swallowed.iter().position(|known| is_like(*known, looks))
+        } else {
+            (event == Event::Swallowed).then_some(0)
+        };
+        let arrival = match settled {
+            Some(at) if self.swallowed.get(at).is_some_and(|known| is_like(*known, looks)) => {
+                self.swallowed.remove(at);
+                Arrival::Settled
+            }
+            Some(_) => {
+                self.astray = true;
+                Arrival::Again
+            }
+            None => Arrival::Again,
+        };
+        if self.runs.is_empty() {
+            *self = Self::default();
+        }
+        arrival
+    }
+}
+
+fn is_like(known: u64, looks: u64) -> bool {
+    known == looks || known == ANY
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,203 @@
+//! The counts against a model that keeps every stanza, from any starting point on: also where 32 bits wrap.
+
+use super::*;
+
+/// One entry a stanza: (what became of it, its number at the sender, its number at the receiver).
+#[derive(Default)]
+struct Model {
+    all: Vec<(Event, u32, u32)>,
+    /// Numbers before the first.
+    start: (u32, u32),
+}
+
+impl Model {
+    fn add(&mut self, event: Event) {
+        let (_, inn, out) = self.all.last().copied().unwrap_or((event, self.start.0, self.start.1));
+        let inn = if event == Event::Injected { inn } else { inn.wrapping_add(1) };
+        let out = if event == Event::Swallowed { out } else { out.wrapping_add(1) };
+        self.all.push((event, inn, out));
+    }
+
+    fn sent(&self) -> u32 {
+        self.all.last().map_or(self.start.1, |last| last.2)
+    }
+
+    /// B9.1 to the letter.
+    fn told(&self, h: u32) -> u32 {
+        let done = |out: u32| out.wrapping_sub(self.start.1) <= h.wrapping_sub(self.start.1);
+        self.all.iter().take_while(|(_, _, out)| done(*out)).last().map_or(self.start.0, |(_, inn, _)| *inn)
+    }
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % n
+    }
+}
+
+fn apply(ledger: &mut SmLedger, event: Event, looks: u64) {
+    match event {
+        Event::Forwarded => ledger.forwarded(),
+        Event::Swallowed => ledger.swallowed(looks),
+        Event::Injected => ledger.injected(Bytes::from(looks.to_string())),
+    }
+}
+
+fn event(random: &mut Random) -> Event {
+    [Event::Forwarded, Event::Forwarded, Event::Swallowed, Event::Injected][random.below(4) as usize]
+}
+
+#[test]
+fn the_worked_example() {
+    let (mut up, mut down) = (SmLedger::default(), SmLedger::default());
+    use Event::{Forwarded, Injected, Swallowed};
+    for event in [Forwarded, Swallowed, Forwarded, Injected, Forwarded] {
+        apply(&mut up, event, 1);
+    }
+    for event in [Injected, Swallowed, Forwarded, Swallowed] {
+        apply(&mut down, event, 1);
+    }
+    assert_eq!([2, 3, 4].map(|h| up.ack(h)), [3, 3, 4].map(Ack::Told));
+    assert_eq!([1, 2].map(|h| down.ack(h)), [1, 3].map(Ack::Told));
+    assert_eq!(up.ack(3), Ack::Backwards { heard: 4, told: 4 });
+    assert_eq!(up.ack(5), Ack::TooHigh { sent: 4 });
+}
+
+#[test]
+fn every_acknowledgement_is_the_models() {
+    for seed in 1..400_u64 {
+        let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let near_the_end = |random: &mut Random| 0_u32.wrapping_sub(random.below(30) as u32);
+        let start = (near_the_end(&mut random), near_the_end(&mut random));
+        let mut model = Model { start, ..Model::default() };
+        let mut ledger = SmLedger { told: start.0, heard: start.1, sent: start.1, ..SmLedger::default() };
+        let mut heard = start.1;
+        for step in 0..200 {
+            if random.below(3) > 0 {
+                let event = event(&mut random);
+                model.add(event);
+                apply(&mut ledger, event, step);
+                continue;
+            }
+            let open = model.sent().wrapping_sub(heard);
+            let h = heard.wrapping_add(random.below(u64::from(open) + 1) as u32);
+            assert_eq!(ledger.preview(h), Ack::Told(model.told(h)), "seed {seed}, step {step}");
+            assert_eq!(ledger.ack(h), Ack::Told(model.told(h)), "seed {seed}, step {step}");
+            heard = h;
+            assert_eq!(ledger.ack(model.sent().wrapping_add(1)), Ack::TooHigh { sent: model.sent() });
+            let told = model.told(heard);
+            assert_eq!(ledger.ack(heard.wrapping_sub(1)), Ack::Backwards { heard, told }, "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn what_was_in_flight_comes_again_and_what_was_settled_stays_settled() {
+    for seed in 1..400_u64 {
+        let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let mut model = Model::default();
+        let mut ledger = SmLedger::default();
+        for looks in 1..=random.below(40) {
+            let event = event(&mut random);
+            model.add(event);
+            apply(&mut ledger, event, looks);
+        }
+        let h = random.below(u64::from(model.sent()) + 1) as u32;
+        let told = model.told(h);
+        let injected = ledger.resume(h, told);
+        let lost: Vec<_> = model.all.iter().zip(1_u64..).collect();
+        let ours: Vec<_> = lost
+            .iter()
+            .filter(|((event, _, out), _)| *event == Event::Injected && *out > h)
+            .map(|(_, looks)| Bytes::from(looks.to_string()))
+            .collect();
+        assert_eq!(injected, ours, "seed {seed}");
+        for ((event, inn, _), looks) in lost {
+            let arrival = match event {
+                Event::Injected => continue,
+                _ if *inn <= told => continue,
+                Event::Forwarded => Arrival::Again,
+                Event::Swallowed => Arrival::Settled,
+            };
+            assert_eq!(ledger.arrives(|| looks), arrival, "seed {seed}");
+        }
+        assert_eq!(ledger.arrives(|| 99), Arrival::New, "seed {seed}");
+        assert_eq!(ledger.ack(h), Ack::Told(told));
+    }
+}
+
+#[test]
+fn a_sender_that_sends_something_else_is_judged_by_looks() {
+    let mut ledger = SmLedger::default();
+    for looks in 1..=4 {
+        ledger.swallowed(looks);
+        ledger.forwarded();
+    }
+    ledger.resume(0, 0);
+    // The first is left out.
+    assert_eq!(ledger.arrives(|| 77), Arrival::Again);
+    assert_eq!([2, 78, 3, 79, 4].map(|looks| ledger.arrives(|| looks)), {
+        use Arrival::{Again, Settled};
+        [Settled, Again, Settled, Again, Settled]
+    });
+}
+
+#[test]
+fn a_loss_in_the_middle_of_sending_again() {
+    let mut ledger = SmLedger::default();
+    for looks in 1..=3 {
+        ledger.swallowed(looks);
+        ledger.forwarded();
+    }
+    ledger.resume(0, 0);
+    assert_eq!(ledger.arrives(|| 1), Arrival::Settled);
+    ledger.swallowed(1);
+    // Told before the settled one was counted.
+    ledger.resume(0, 0);
+    for looks in [1, 2, 3] {
+        assert_eq!(ledger.arrives(|| looks), Arrival::Settled);
+        assert_eq!(ledger.arrives(|| 9), Arrival::Again);
+    }
+    assert_eq!(ledger.arrives(|| 9), Arrival::New);
+}
+
+#[test]
+fn what_was_settled_behind_our_back_is_settled() {
+    let mut ledger = SmLedger::default();
+    ledger.forwarded();
+    ledger.swallowed(5);
+    ledger.swallowed(6);
+    assert_eq!(ledger.ack(1), Ack::Told(3));
+    ledger.forwarded();
+    // The sender heard of one of them only.
+    ledger.resume(1, 2);
+    assert_eq!([6, 7, 8].map(|looks| ledger.arrives(|| looks)), [Arrival::Settled, Arrival::Again, Arrival::New]);
+}
+
+#[test]
+fn a_receiver_that_never_acknowledges_costs_bounded_memory() {
+    let mut ledger = SmLedger::default();
+    let mut asked = 0;
+    for looks in 0..200_000 {
+        ledger.forwarded();
+        ledger.swallowed(looks);
+        ledger.injected(Bytes::from_static(&[0; 300]));
+        asked += u32::from(ledger.asks());
+        assert!(ledger.weight() < 2 * MOST_BYTES, "{}", ledger.weight());
+    }
+    assert_eq!(asked, 1, "asked for once, not for each stanza");
+    assert!(!ledger.is_exact());
+    // Late, but never early: in truth it is one for one.
+    let mut last = 0;
+    for h in (0..=400_000).step_by(1000) {
+        let Ack::Told(told) = ledger.ack(h) else { panic!("{h}") };
+        assert!(last <= told && told <= h, "{h}: {told}");
+        last = told;
+    }
+    assert_eq!(last, 400_000);
+}
