@@ -1,4 +1,5 @@
-//! Real peers: what `real_peers.rs` starts, talks to and asks. Each file is one peer.
+//! Real peers: what the tests called `real_*` start, talk to and ask. Each file is one peer.
+#![allow(dead_code, unused_imports, reason = "each test file uses a part of this module")]
 
 mod certs;
 mod checks;
@@ -13,7 +14,7 @@ mod upstream;
 
 pub(crate) use certs::Certs;
 pub(crate) use checks::{check_no_secret, check_readable, lawful};
-pub(crate) use client::{Client, Login, Seen};
+pub(crate) use client::{Client, Login, Seen, Stream};
 pub(crate) use iqtap::Iqtap;
 pub(crate) use prosody::{Prosody, user};
 pub(crate) use stream::{Element, items};
