@@ -37,6 +37,9 @@ const REQUESTS: usize = 10;
 const ALICE_DROPS: [usize; 5] = [2, 2, 2, 2, 2];
 const BOB_DROPS: [usize; 5] = [2, 2, 1, 1, 1];
 
+/// Alice's last words.
+const GOODBYE: &str = "alice has nothing more to say";
+
 /// What the issue asks for: 100 injected, 37 dropped (commands are dropped too), 50 answered.
 #[test]
 fn the_numbers_are_those_of_the_issue() {
@@ -89,6 +92,9 @@ fn all_bodies(who: &str) -> Vec<String> {
         if let Some(cut) = time.strip_prefix("cut ") {
             all.extend(bodies(&away(who, cut.parse().unwrap())));
         }
+    }
+    if who == "alice" {
+        all.push(GOODBYE.to_owned());
     }
     all
 }
@@ -151,7 +157,8 @@ fn alices_day(bob: &str, cuts: Cuts) -> Value {
         ]);
         steps.extend(talk(next));
     }
-    steps.extend([json!("settle"), json!("ping")]);
+    // Whatever was injected at Bob's last command has gone to him before this.
+    steps.extend([say(bob, GOODBYE, &[json!(GOODBYE)]), json!("settle"), json!("ping")]);
     json!(steps)
 }
 
@@ -177,7 +184,7 @@ fn bobs_day(alice: &str) -> Value {
         ]);
         steps.extend(talk(next));
     }
-    steps.push(json!("ping"));
+    steps.extend([wait(GOODBYE), json!("ping")]);
     json!(steps)
 }
 
