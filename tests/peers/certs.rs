@@ -3,6 +3,7 @@
 use super::DOMAIN;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    date_time_ymd,
 };
 use std::path::{Path, PathBuf};
 
@@ -24,12 +25,15 @@ impl Certs {
         std::fs::create_dir_all(dir).unwrap();
         let (ca_key, leaf_key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
         let mut ca = CertificateParams::default();
+        // COMPAT: ejabberd 23.01 sets a timer for the day before a certificate ends; the year 4096 is too far for it.
+        ca.not_after = date_time_ymd(2060, 1, 1);
         ca.distinguished_name.push(DnType::CommonName, "iqtap's tests");
         ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let ca_cert = ca.self_signed(&ca_key).unwrap();
         // CA:FALSE is said by leaving it out; webpki refuses a CA as a server's own certificate.
         let mut leaf = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        leaf.not_after = ca.not_after;
         leaf.distinguished_name.push(DnType::CommonName, name);
         leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

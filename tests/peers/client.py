@@ -1,32 +1,39 @@
 """A slixmpp client for iqtap's tests: one JSON object in (argv[1]), one JSON object a line out, one line a step.
 
-In:   {"host", "port", "tls": "off" | "starttls" | "direct", "jid", "password", "cafile", "mechanism"?, "steps": [...]}
-      A step is a name, or an object {"do": name, "as"?: label, ...its parameters}; see the functions `step_*`.
-Out:  {"step": label, "ok": true | false, ...what was seen}; after a failed login no other step runs.
-      Last comes {"step": "end", "sent", "received": every byte of the streams, decrypted, as text}.
+In:   {"host", "port", "tls": "off" | "starttls" | "direct", "jid", "password", "cafile", "mechanism"?,
+       "sm"?: true, "steps": [...]}
+      A step is a name, or an object {"do": name, "as"?: label, ...its parameters}; see the functions `step_*` here, in
+      client_talk.py and in client_sm.py.
+Out:  {"step": label, "ok": true | false, "seconds", ...what was seen}; after a failed login no other step runs.
+      Last comes {"step": "end", "sent", "received": every byte of the streams, decrypted, as text; "streams": the same,
+      one object for each connection; "messages": [from, type, body] of each, in order; "complaints": slixmpp's own}.
 """
 
 import asyncio
 import json
+import logging
 import sys
+import time
 from xml.etree import ElementTree as ET
+
+import client_sm
+import client_talk
 
 from slixmpp import JID, ClientXMPP
 from slixmpp.exceptions import IqError, IqTimeout
-
-STEP_SECONDS = 20
-
-
-class Failed(Exception):
-    """A step saw something else than it wanted."""
+from client_talk import STEP_SECONDS, Failed, iq_seen
 
 
-class Client(ClientXMPP):
+class Client(client_talk.Talkative, client_sm.Resumable, ClientXMPP):
     """Keeps what it received and how it ended."""
 
     def __init__(self, o):
         super().__init__(o["jid"], o["password"])
-        self.sent, self.received, self.stream_error = [], [], None
+        self.stream_error = None
+        self.streams = []  # one pair of lists for each connection: sent, received
+        self.begin_stream()
+        self.prepare_to_talk()
+        self.prepare_to_resume(o.get("sm", False))
         for plugin in ("xep_0030", "xep_0054", "xep_0092", "xep_0199"):
             self.register_plugin(plugin)
         self.enable_plaintext = o["tls"] == "off"
@@ -37,20 +44,30 @@ class Client(ClientXMPP):
         m = self.plugin["feature_mechanisms"]
         m.unencrypted_scram = m.unencrypted_plain = o["tls"] == "off"
         m.use_mech = o.get("mechanism")
-        self.started = asyncio.Event()
-        self.ended = asyncio.get_running_loop().create_future()
         self.add_event_handler("session_start", lambda _: self.started.set())
+        self.add_event_handler("stream_negotiated", lambda _: self.note_negotiated())
         self.add_event_handler("stream_error", self.note_stream_error)
         for event in ("failed_all_auth", "connection_failed", "ssl_invalid_chain", "disconnected"):
             self.add_event_handler(event, lambda e, event=event: self.note_end(event, e))
 
+    def begin_stream(self):
+        self.streams.append(([], []))
+        self.started, self.negotiated = asyncio.Event(), asyncio.Event()
+        self.ended = asyncio.get_running_loop().create_future()
+
     def data_received(self, data):
-        self.received.append(bytes(data))
+        self.streams[-1][1].append(bytes(data))
         super().data_received(data)
+        self.poke()
 
     def send_raw(self, data):
-        self.sent.append(data.encode() if isinstance(data, str) else bytes(data))
+        self.streams[-1][0].append(data.encode() if isinstance(data, str) else bytes(data))
         super().send_raw(data)
+
+    def note_negotiated(self):
+        if self.started.is_set():
+            self.negotiated.set()
+            self.poke()
 
     def note_stream_error(self, error):
         self.stream_error = error["condition"]
@@ -58,18 +75,12 @@ class Client(ClientXMPP):
     def note_end(self, event, why):
         # Whatever ended it, it stays ended: slixmpp would go on trying to connect.
         self.cancel_connection_attempt()
-        if not self.ended.done():
+        if not self.is_cut and not self.ended.done():
             self.ended.set_result("%s: %s" % (event, why))
+        self.poke()
 
     def tls(self):
         return self.socket.version() if hasattr(self.socket, "version") else None
-
-
-def iq_seen(iq):
-    seen = {"type": iq["type"], "id": iq["id"], "xml": str(iq)}
-    if iq["type"] == "error":
-        seen["condition"] = iq["error"]["condition"]
-    return seen
 
 
 async def step_login(x, o, s):
@@ -80,7 +91,8 @@ async def step_login(x, o, s):
     if not x.started.is_set():
         started.cancel()
         raise Failed(x.ended.result())
-    return {"mechanism": x.plugin["feature_mechanisms"].mech.name, "tls": x.tls(), "jid": x.boundjid.full}
+    sm = await client_sm.enabled(x)
+    return {"mechanism": x.plugin["feature_mechanisms"].mech.name, "tls": x.tls(), "jid": x.boundjid.full} | sm
 
 
 async def step_disco(x, o, s):
@@ -153,6 +165,8 @@ async def step_iq(x, o, s):
     """
     iq = x.Iq()
     iq["type"], iq["to"] = s.get("type", "get"), s.get("to", x.boundjid.domain)
+    if "id" in s:
+        iq["id"] = s["id"]
     for child in s["children"]:
         iq.xml.append(ET.fromstring(child))
     wire = s.get("wire", {})
@@ -184,14 +198,16 @@ async def run(x, o):
     for s in o["steps"]:
         s = {"do": s} if isinstance(s, str) else s
         line = {"step": s.get("as", s["do"]), "ok": True}
+        begun = time.monotonic()
         try:
-            line |= await asyncio.wait_for(globals()["step_" + s["do"]](x, o, s), STEP_SECONDS)
+            line |= await asyncio.wait_for(STEPS["step_" + s["do"]](x, o, s), STEP_SECONDS)
         except IqError as e:
             line |= {"ok": False, "error": "IqError", "condition": e.condition, "error_type": e.etype, "text": e.text}
         except IqTimeout:
             line |= {"ok": False, "error": "IqTimeout"}
         except (Failed, asyncio.TimeoutError) as e:
             line |= {"ok": False, "error": "%s: %s" % (type(e).__name__, e)}
+        line["seconds"] = time.monotonic() - begun
         if not line["ok"]:
             mech = x.plugin["feature_mechanisms"].mech
             line |= {"stream_error": x.stream_error, "attempted": mech and mech.name, "tls": x.tls()}
@@ -200,14 +216,34 @@ async def run(x, o):
             break
 
 
+class Complaints(logging.Handler):
+    """What slixmpp calls an error."""
+
+    def __init__(self):
+        super().__init__(logging.ERROR)
+        self.all = []
+
+    def emit(self, record):
+        self.all.append(record.getMessage())
+
+
 async def main(o):
+    complaints = Complaints()
+    logging.basicConfig(level=logging.WARNING)
+    logging.getLogger().addHandler(complaints)
     x = Client(o)
     await run(x, o)
     x.cancel_connection_attempt()
     if x.transport:
         await x.disconnect(wait=5)
-    both = {"sent": b"".join(x.sent).decode(), "received": b"".join(x.received).decode("utf-8", "replace")}
-    print(json.dumps({"step": "end", "ok": True} | both), flush=True)
+    streams = [
+        {"sent": b"".join(sent).decode(), "received": b"".join(received).decode("utf-8", "replace")}
+        for sent, received in x.streams
+    ]
+    both = {way: "".join(stream[way] for stream in streams) for way in ("sent", "received")}
+    rest = {"streams": streams, "messages": x.messages, "complaints": complaints.all}
+    print(json.dumps({"step": "end", "ok": True} | both | rest), flush=True)
 
 
+STEPS = vars(client_talk) | vars(client_sm) | globals()
 asyncio.run(main(json.loads(sys.argv[1])))

@@ -10,10 +10,11 @@ use std::sync::OnceLock;
 /// A running client.
 pub(crate) struct Client {
     process: Guarded,
-    read: usize,
+    lines: Vec<Line>,
 }
 
 /// What the client saw in one step.
+#[derive(Clone)]
 pub(crate) struct Line(Value);
 
 /// The Python that has slixmpp: `IQTAP_PYTHON`, `python3`, or the one of `target/venv`.
@@ -40,17 +41,32 @@ pub(crate) struct Login<'a> {
     pub(crate) mechanism: Option<&'a str>,
 }
 
+impl<'a> Login<'a> {
+    /// Over STARTTLS, by name and password.
+    pub(crate) fn starttls(port: u16, (user, password): &'a (String, String), ca: &'a Path) -> Self {
+        Self { port, tls: "starttls", user, password, ca, mechanism: None }
+    }
+}
+
 impl Client {
     /// Starts it; the steps run one after the other from now on.
     pub(crate) fn start(login: &Login<'_>, steps: &Value) -> Self {
-        let program = include_str!("client.py");
+        Self::start_with(login, &json!({}), steps)
+    }
+
+    /// The same with more of what `client.py` understands: `sm` (stream management), `resource`.
+    pub(crate) fn start_with(login: &Login<'_>, more: &Value, steps: &Value) -> Self {
+        let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/client.py");
+        let resource = more["resource"].as_str().map(|resource| format!("/{resource}")).unwrap_or_default();
+        let jid = format!("{}@{DOMAIN}{resource}", login.user);
         let orders = json!({
-            "host": "127.0.0.1", "port": login.port, "tls": login.tls, "jid": format!("{}@{DOMAIN}", login.user),
-            "password": login.password, "cafile": login.ca, "mechanism": login.mechanism, "steps": steps,
+            "host": "127.0.0.1", "port": login.port, "tls": login.tls, "jid": jid,
+            "password": login.password, "cafile": login.ca, "mechanism": login.mechanism, "sm": more["sm"],
+            "steps": steps,
         });
         let mut command = Command::new(python().expect("checked by `have`"));
-        let process = Guarded::start(command.args(["-c", program, &orders.to_string()])).unwrap();
-        Self { process, read: 0 }
+        let process = Guarded::listening(command.args(["-B", program, &orders.to_string()])).unwrap();
+        Self { process, lines: Vec::new() }
     }
 
     /// Runs all steps and gives what was seen in each, by label.
@@ -59,27 +75,60 @@ impl Client {
         client.rest()
     }
 
-    /// What was seen in the next step, as soon as it is done.
-    pub(crate) fn next(&mut self) -> Line {
-        let Some(line) = self.process.out.nth(self.read) else {
-            panic!("the client said no more after line {}:\n{}", self.read, self.log());
-        };
-        self.read += 1;
-        Line(serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}")))
+    /// Ends its step `go`, which waits for this.
+    pub(crate) fn go(&mut self) {
+        self.process.say("go");
     }
 
-    /// What was seen in all steps not yet asked for.
-    pub(crate) fn rest(&mut self) -> Seen {
-        let mut lines = Vec::new();
-        while lines.last().is_none_or(|line: &Line| line.step() != "end") {
-            lines.push(self.next());
+    /// What was seen in the next step, as soon as it is done.
+    pub(crate) fn next(&mut self) -> Line {
+        let Some(line) = self.process.out.nth(self.lines.len()) else {
+            panic!("the client said no more after line {}:\n{}", self.lines.len(), self.log());
+        };
+        let line = Line(serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}")));
+        self.lines.push(line.clone());
+        line
+    }
+
+    /// Waits until it has done this step; all up to it must come out well.
+    #[track_caller]
+    pub(crate) fn reach(&mut self, step: &str) -> Value {
+        loop {
+            let line = self.next();
+            let there = line.step() == step;
+            assert!(there || line.step() != "end", "no step {step}:\n{}", self.log());
+            let value = line.ok();
+            if there {
+                return value;
+            }
         }
-        Seen { lines, log: self.process.err.text() }
+    }
+
+    /// Waits for its end; what was seen in all steps.
+    pub(crate) fn rest(&mut self) -> Seen {
+        while self.lines.last().is_none_or(|line| line.step() != "end") {
+            self.next();
+        }
+        Seen { lines: self.lines.clone(), log: self.process.err.text() }
     }
 
     fn log(&self) -> String {
         format!("{}\n{}", self.process.out.text(), self.process.err.text())
     }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("--- what a client said\n{}", self.log());
+        }
+    }
+}
+
+/// What passed on one connection, decrypted.
+pub(crate) struct Stream {
+    pub(crate) received: String,
+    pub(crate) sent: String,
 }
 
 /// What a client saw, from its first step to its end.
@@ -111,6 +160,19 @@ impl Seen {
         let line = self.lines.iter().find(|line| line.step() == step);
         let steps = || self.lines.iter().map(|line| line.0.to_string() + "\n").collect::<String>();
         &line.unwrap_or_else(|| panic!("no step {step} in:\n{}{}", steps(), self.log)).0
+    }
+
+    /// All the client received and sent on each of its connections.
+    pub(crate) fn streams(&self) -> Vec<Stream> {
+        let text = |stream: &Value, way: &str| stream[way].as_str().unwrap().to_owned();
+        let streams = self.line("end")["streams"].as_array().unwrap();
+        streams.iter().map(|s| Stream { received: text(s, "received"), sent: text(s, "sent") }).collect()
+    }
+
+    /// The bodies of all messages, in order.
+    pub(crate) fn bodies(&self) -> Vec<&str> {
+        let messages = self.line("end")["messages"].as_array().unwrap();
+        messages.iter().map(|message| message[2].as_str().unwrap()).collect()
     }
 
     /// All the client received, decrypted.

@@ -1,6 +1,7 @@
 //! `iqtap run`, in front of some server.
 
 use super::child::Guarded;
+use serde_json::Value;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use tempfile::TempDir;
@@ -35,6 +36,30 @@ impl Iqtap {
     pub(crate) fn stop(&mut self) -> ExitStatus {
         self.process.terminate();
         self.process.wait()
+    }
+
+    /// Waits until it has printed this.
+    #[track_caller]
+    pub(crate) fn prints(&self, text: &str) {
+        let there = self.process.out.find(|line| line.contains(text).then_some(()));
+        assert!(there.is_some(), "iqtap does not print {text}:\n{}", self.log());
+    }
+
+    /// What it told with `--json`, once it has ended.
+    pub(crate) fn events(&self) -> Vec<Value> {
+        let text = self.process.out.text();
+        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
+    }
+
+    /// What it found worth telling, with `--json`, once it has ended: severity, code and leg of each finding.
+    pub(crate) fn findings(&self) -> Vec<String> {
+        let found = self.events().into_iter().filter(|event| event["event"] == "finding");
+        let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
+        let told = |event: Value| {
+            let finding = &event["findings"][0];
+            format!("{} {} {}", text(&finding["severity"]), text(&finding["code"]), text(&event["side"]))
+        };
+        found.map(told).collect()
     }
 
     /// What it printed so far.

@@ -1,21 +1,25 @@
-//! Real peers: what `real_peers.rs` starts, talks to and asks. Each file is one peer.
+//! Real peers: what the tests called `real_*` start, talk to and ask. Each file is one peer.
+#![allow(dead_code, unused_imports, reason = "each test file uses a part of this module")]
 
 mod certs;
 mod checks;
 mod child;
 mod client;
+mod ejabberd;
 mod iqtap;
 mod lines;
 mod prosody;
+mod server;
 mod stream;
 mod tshark;
 mod upstream;
 
 pub(crate) use certs::Certs;
 pub(crate) use checks::{check_no_secret, check_readable, lawful};
-pub(crate) use client::{Client, Login, Seen};
+pub(crate) use client::{Client, Login, Seen, Stream};
 pub(crate) use iqtap::Iqtap;
-pub(crate) use prosody::{Prosody, user};
+pub(crate) use prosody::Prosody;
+pub(crate) use server::{Make, Server, user};
 pub(crate) use stream::{Element, items};
 pub(crate) use tshark::Capture;
 pub(crate) use upstream::{Encryption, Upstream};
@@ -34,6 +38,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// A peer that may not be installed.
 #[derive(Clone, Copy)]
 pub(crate) enum Need {
+    Ejabberd,
     Prosody,
     Slixmpp,
     Tshark,
@@ -45,6 +50,7 @@ impl Need {
         static PROSODY: OnceLock<bool> = OnceLock::new();
         static TSHARK: OnceLock<bool> = OnceLock::new();
         let (there, why) = match self {
+            Self::Ejabberd => (ejabberd::library().is_some(), "ejabberd is not installed"),
             // `prosody --version` would start a server.
             Self::Prosody => (*PROSODY.get_or_init(|| runs("prosodyctl", &["about"])), "prosody is not installed"),
             Self::Tshark => (*TSHARK.get_or_init(|| runs("tshark", &["--version"])), "tshark is not installed"),

@@ -1,93 +1,38 @@
-//! Prosody, in a folder and on ports of its own.
+//! Prosody: how it is started, and when it is up.
 
+use super::DOMAIN;
 use super::child::Guarded;
-use super::{Certs, DOMAIN, free_port};
+use super::server::{Make, Place, Server, USERS, user};
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use tempfile::TempDir;
+use std::sync::Arc;
 
-/// A running server; ends when dropped.
-pub(crate) struct Prosody {
-    process: Guarded,
-    /// Clear text, STARTTLS offered.
-    pub(crate) port: u16,
-    /// TLS from the first byte.
-    pub(crate) tls_port: u16,
-    pub(crate) certs: Certs,
-    _dir: TempDir,
-}
-
-/// How many accounts every server has. A test that writes something takes one for itself.
-const USERS: usize = 16;
-
-/// Name and password of an account. The password is a word that stands nowhere else, so that it can be looked for.
-pub(crate) fn user(number: usize) -> (String, String) {
-    assert!(number < USERS, "raise USERS");
-    (format!("user{number}"), format!("Geheim{number}Wort"))
-}
+/// The server most tests are content with.
+pub(crate) struct Prosody;
 
 impl Prosody {
-    /// The server all tests share while one of them uses it; it ends with the last of them.
-    /// (A plain static would never be dropped, and the server would outlive the tests.)
-    pub(crate) fn shared() -> Arc<Self> {
-        static SHARED: Mutex<Weak<Prosody>> = Mutex::new(Weak::new());
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.upgrade().unwrap_or_else(|| {
-            let new = Arc::new(Self::start());
-            *shared = Arc::downgrade(&new);
-            new
-        })
-    }
-
-    fn start() -> Self {
-        // A free port may be somebody else's before Prosody has it.
-        let mut failures = Vec::new();
-        for _ in 0..3 {
-            match Self::try_start() {
-                Ok(server) => return server,
-                Err(log) => failures.push(log),
-            }
-        }
-        panic!("Prosody does not start:\n{}", failures.join("\n\n"));
-    }
-
-    fn try_start() -> Result<Self, String> {
-        let dir = tempfile::tempdir().unwrap();
-        let certs = Certs::make(&dir.path().join("certs"));
-        let (port, tls_port) = (free_port(), free_port());
-        let config = dir.path().join("prosody.cfg.lua");
-        std::fs::write(&config, configuration(dir.path(), &certs, port, tls_port)).unwrap();
-        register(&dir.path().join("data"));
-        let mut command = Command::new("prosody");
-        let process = Guarded::start(command.arg("--config").arg(&config).arg("-F").current_dir(&dir)).unwrap();
-        let server = Self { process, port, tls_port, certs, _dir: dir };
-        if server.listens("c2s", port) && server.listens("c2s_direct_tls", tls_port) {
-            Ok(server)
-        } else {
-            Err(server.log())
-        }
-    }
-
-    /// Waits until Prosody says what became of a service.
-    fn listens(&self, service: &str, port: u16) -> bool {
-        let activated = format!("Activated service '{service}' on ");
-        let where_to = self.process.out.find(|line| line.split_once(&activated).map(|(_, rest)| rest.to_owned()));
-        where_to.is_some_and(|place| place.contains(&format!(":{port}")))
-    }
-
-    /// What it said so far.
-    pub(crate) fn log(&self) -> String {
-        format!("{}\n{}", self.process.out.text(), self.process.err.text())
+    /// See [`Make::shared`].
+    pub(crate) fn shared() -> Arc<Server> {
+        Make::Prosody.shared()
     }
 }
 
-impl Drop for Prosody {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            println!("--- Prosody's log\n{}", self.log());
-        }
-    }
+/// Starts it; whether it is up.
+pub(super) fn start(place: &Place<'_>) -> (Guarded, bool) {
+    let config = place.dir.join("prosody.cfg.lua");
+    std::fs::write(&config, configuration(place)).unwrap();
+    register(&place.dir.join("data"));
+    let mut command = Command::new("prosody");
+    let process = Guarded::start(command.arg("--config").arg(&config).arg("-F").current_dir(place.dir)).unwrap();
+    let up = listens(&process, "c2s", place.port) && listens(&process, "c2s_direct_tls", place.tls_port);
+    (process, up)
+}
+
+/// Waits until Prosody says what became of a service.
+fn listens(process: &Guarded, service: &str, port: u16) -> bool {
+    let activated = format!("Activated service '{service}' on ");
+    let where_to = process.out.find(|line| line.split_once(&activated).map(|(_, rest)| rest.to_owned()));
+    where_to.is_some_and(|place| place.contains(&format!(":{port}")))
 }
 
 /// Accounts, as files: a hundred times faster than `prosodyctl register`.
@@ -100,8 +45,9 @@ fn register(data: &Path) {
     }
 }
 
-fn configuration(dir: &Path, certs: &Certs, port: u16, tls_port: u16) -> String {
-    let (dir, cert, key) = (dir.display(), certs.cert.display(), certs.key.display());
+fn configuration(place: &Place<'_>) -> String {
+    let (dir, cert, key) = (place.dir.display(), place.certs.cert.display(), place.certs.key.display());
+    let (port, tls_port) = (place.port, place.tls_port);
     format!(
         r#"-- Made by iqtap's tests: loopback only, and insecure on purpose.
 run_as_root = true               -- or mod_posix stops the server
@@ -128,6 +74,7 @@ allow_unencrypted_plain_auth = true   -- or PLAIN is not offered before TLS
 authentication = "internal_plain"
 storage = "internal"
 modules_disabled = {{ "s2s"; "s2s_auth_certs"; }}
+smacks_hibernation_time = 60
 -- no "limits": it would hold clients to 10 KB/s
 modules_enabled = {{
   "roster"; "saslauth"; "tls"; "disco"; "posix"; "ping"; "version"; "vcard_legacy"; "pep"; "offline"; "smacks";
