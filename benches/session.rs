@@ -60,11 +60,35 @@ fn clear(out: &mut Outbox) {
     }
 }
 
-/// A flood of stanzas in chunks as the pump reads them, and how many there are in it.
-fn flood(stanzas: &[String]) -> (Vec<u8>, u64) {
-    let one: String = stanzas.concat();
-    let times = (1 << 20) / one.len();
-    (one.repeat(times).into_bytes(), (times * stanzas.len()) as u64)
+/// What the pump reads, in order, and how many stanzas there are in it.
+struct Flood {
+    chunks: Vec<(Side, Vec<u8>)>,
+    stanzas: u64,
+}
+
+/// About a MiB of one stanza from one side.
+fn one_way(side: Side, stanza: &str) -> Flood {
+    let times = (1 << 20) / stanza.len();
+    let bytes = stanza.repeat(times).into_bytes();
+    Flood { chunks: bytes.chunks(CHUNK).map(|chunk| (side, chunk.to_vec())).collect(), stanzas: times as u64 }
+}
+
+/// Pings in rows of 16 and their answers, as a pipelining client and its server send them; `between`: other stanzas, one
+/// beside each ping.
+fn round_trips(between: &str) -> Flood {
+    const DEPTH: usize = 16;
+    const ROWS: usize = 512;
+    let row =
+        |row: usize, text: &dyn Fn(usize) -> String| (0..DEPTH).map(|at| text(row * DEPTH + at)).collect::<String>();
+    let ping = |id: usize| {
+        format!("<iq type='get' id='ping{id}' to='example.org'><ping xmlns='urn:xmpp:ping'/></iq>{between}")
+    };
+    let pong =
+        |id: usize| format!("<iq type='result' id='ping{id}' from='example.org' to='juliet@example.org/balcony'/>");
+    let chunks = (0..ROWS)
+        .flat_map(|at| [(Side::Client, row(at, &ping).into_bytes()), (Side::Server, row(at, &pong).into_bytes())]);
+    let each = if between.is_empty() { 2 } else { 3 };
+    Flood { chunks: chunks.collect(), stanzas: (ROWS * DEPTH * each) as u64 }
 }
 
 fn message() -> String {
@@ -77,36 +101,30 @@ fn message() -> String {
     message
 }
 
-fn iqs() -> [String; 2] {
-    [
-        "<iq type='get' id='p1' to='example.org'><ping xmlns='urn:xmpp:ping'/></iq>".to_owned(),
-        "<iq type='result' id='x1' to='romeo@example.net/orchard'/>".to_owned(),
-    ]
-}
-
 fn bench(c: &mut Criterion) {
     let mut group = c.benchmark_group("session");
     group.measurement_time(Duration::from_secs(4)).sample_size(20);
-    let mixed = [vec![message()], iqs().to_vec()].concat();
     let mut rows = Vec::new();
-    for (name, side, stanzas) in [
-        ("300-byte messages c2s", Side::Client, vec![message()]),
-        ("300-byte messages s2c", Side::Server, vec![message()]),
-        ("pings and results c2s", Side::Client, iqs().to_vec()),
-        ("mixed c2s", Side::Client, mixed),
+    for (name, flood) in [
+        ("300-byte messages c2s", one_way(Side::Client, &message())),
+        ("300-byte messages s2c", one_way(Side::Server, &message())),
+        ("pings c2s and their results s2c", round_trips("")),
+        ("the same with a message beside each ping", round_trips(&message())),
     ] {
-        let (bytes, count) = flood(&stanzas);
+        let Flood { chunks, stanzas } = flood;
         let (mut session, mut out) = open();
-        group.throughput(Throughput::Elements(count));
+        group.throughput(Throughput::Elements(stanzas));
+        let bytes = chunks.iter().map(|(_, chunk)| chunk.len()).sum::<usize>();
         let mut pass = || {
-            for chunk in bytes.chunks(CHUNK) {
-                session.handle(NOW, Input::Bytes(side, black_box(chunk)), &mut out);
+            for (side, chunk) in &chunks {
+                session.handle(NOW, Input::Bytes(*side, black_box(chunk)), &mut out);
                 black_box(&out.to);
                 clear(&mut out);
             }
+            assert!(out.notes.is_empty(), "nothing is wrong with any of it: {:?}", out.notes.first());
         };
         group.bench_function(name, |b| b.iter(&mut pass));
-        rows.push((name, best(&mut pass), count, bytes.len()));
+        rows.push((name, best(&mut pass), stanzas, bytes));
     }
     group.finish();
     println!("\n| flood | million stanzas per second and core | ns per stanza | ns per byte |\n|---|---|---|---|");

@@ -240,14 +240,12 @@ fn broken_iqs_from_the_client_stop_here() {
     assert_eq!(seen.ok("two children, full JID")["condition"], "bad-request");
     assert_eq!(seen.ok("good")["type"], "result");
 
-    // What the server got: all of it lawful, and of the broken ones only those that are answers to it, mended.
+    // What the server got: all of it lawful, and none of the broken ones. Answers it has not asked for are not mended.
     let heard: Vec<_> = upstream.heard().into_iter().filter(|element| element.name == "iq").collect();
     for iq in &heard {
         assert!(lawful(iq), "the server got {}", iq.xml);
     }
-    let of = |id: &str| heard.iter().find(|iq| iq.attribute("id") == Some(id)).unwrap_or_else(|| panic!("no {id}"));
-    assert!(of("r6").xml.contains("undefined-condition") && !of("r6").has("urn:xmpp:ping"), "{}", of("r6").xml);
-    assert!(of("r7").xml.contains("undefined-condition") && of("r7").has("urn:xmpp:ping"), "{}", of("r7").xml);
+    assert!(heard.iter().all(|iq| matches!(iq.attribute("type"), Some("get" | "set"))), "{heard:?}");
     let requests = heard.iter().filter(|iq| matches!(iq.attribute("type"), Some("get" | "set")));
     let payloads: Vec<_> = requests.flat_map(|iq| &iq.children).map(|(_, ns)| ns.as_str()).collect();
     let login = ["urn:ietf:params:xml:ns:xmpp-bind", "urn:ietf:params:xml:ns:xmpp-session"];

@@ -24,7 +24,7 @@ pub use catalog::{RuleInfo, catalog};
 pub use duplicate_id::duplicate;
 pub use error_condition::conditions;
 pub use iq_spoof::spoofed;
-pub use rule3_answered::{Overdue, late, table_full, unanswered};
+pub use rule3_answered::{Overdue, late, late_and_forgotten, table_full, unanswered};
 pub use rule4_unasked::unasked;
 pub use senders::check_sender;
 

@@ -54,6 +54,13 @@ pub fn late(id: &str, micros: u64, swallowed: bool) -> Finding {
     Finding::info(Rule::Answered, "late-answer", text)
 }
 
+/// An answer that may belong to a request that was given up so long ago that nothing is known of it but that there was one.
+#[must_use]
+pub fn late_and_forgotten(id: &str) -> Finding {
+    let text = format!("the answer to {} came long after such a request was given up; it goes no further", quoted(id));
+    Finding::info(Rule::Answered, "late-answer", text)
+}
+
 /// A request too many, and its answer if the rule is enforced.
 #[must_use]
 pub fn table_full(most: usize) -> (Finding, StanzaError) {

@@ -114,8 +114,9 @@ fn push(stanza: &View<'_>, account: &Account, mode: Mode, found: &mut Vec<Findin
 
 /// Whether a carbon or an archive's message can be in there at all.
 fn may_carry(stanza: &View<'_>) -> bool {
-    static WORDS: LazyLock<[Finder<'static>; 3]> = LazyLock::new(|| [CARBONS, MAM, "&#"].map(Finder::new));
+    static WORDS: LazyLock<[Finder<'static>; 2]> = LazyLock::new(|| [CARBONS, MAM].map(Finder::new));
     WORDS.iter().any(|word| word.find(stanza.bytes).is_some())
+        || memchr::memchr_iter(b'&', stanza.bytes).any(|at| stanza.bytes.get(at + 1) == Some(&b'#'))
         || stanza.root.decls.iter().any(|(_, namespace)| namespace.starts_with(CARBONS) || namespace.starts_with(MAM))
 }
 

@@ -153,7 +153,7 @@ impl Core {
 
     /// Forwards what was judged: the very bytes. If they lean on the sender's stream root, what it declared is declared on
     /// the stanza; if the policy says so, everything is written anew.
-    fn forward_view(&mut self, number: u64, side: Side, what: What, view: &View<'_>, out: &mut Outbox) {
+    pub(super) fn forward_view(&mut self, number: u64, side: Side, what: What, view: &View<'_>, out: &mut Outbox) {
         let origin = Origin::Forwarded(number);
         if self.policy.forward == Forward::Normal {
             let Some(element) = self.tree(side, view, out) else { return };

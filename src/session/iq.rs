@@ -96,7 +96,7 @@ impl Core {
         let modes = self.policy.rules;
         let drop = |rule: &str| Some(Decision::Drop(rule.to_owned()));
         let (at, decision) = match self.find_request(side, view, &id) {
-            Found::Row(at) => (Some(at), self.weigh_row(at, &id, found)),
+            Found::Row(at) => (Some(at), self.weigh_row(side, at, &id, found)),
             // It was judged when it came for the first time.
             _ if again => (None, None),
             Found::Elsewhere if side == Side::Server => {
@@ -108,7 +108,12 @@ impl Core {
             }
             Found::Elsewhere | Found::Nothing => match self.iqs.evicted(side.other()) {
                 Some(true) => (None, None),
-                Some(false) => (None, drop(LATE)),
+                Some(false) => {
+                    if modes.get(side, Rule::Answered) != Mode::Off {
+                        found.push(rules::late_and_forgotten(&id));
+                    }
+                    (None, drop(LATE))
+                }
                 None => {
                     let mode = modes.get(side, Rule::Unasked);
                     let said = view.head.id.is_none() && modes.get(side, Rule::Id) != Mode::Off;
@@ -137,10 +142,11 @@ impl Core {
         self.iqs.find(answerer.other(), self.account.hash(id.as_bytes()), id, fits)
     }
 
-    /// What becomes of an answer for the state its request is in.
-    fn weigh_row(&mut self, at: At, id: &str, found: &mut Vec<Finding>) -> Option<Decision> {
+    /// What becomes of an answer from `side`, for the state its request is in.
+    fn weigh_row(&mut self, side: Side, at: At, id: &str, found: &mut Vec<Finding>) -> Option<Decision> {
         let row = self.iqs.row(at)?;
         let waited = self.now.0.saturating_sub(row.at.0);
+        let tells = self.policy.rules.get(side, Rule::Answered) != Mode::Off;
         match (row.asker, row.state) {
             (Asker::Script, _) => {
                 self.iqs.close(at);
@@ -148,11 +154,15 @@ impl Core {
             }
             (Asker::Peer, State::Answered) => {
                 self.iqs.close(at);
-                found.push(rules::late(id, waited, true));
+                if tells {
+                    found.push(rules::late(id, waited, true));
+                }
                 Some(Decision::Drop(LATE.to_owned()))
             }
             (Asker::Peer, State::Late) => {
-                found.push(rules::late(id, waited, false));
+                if tells {
+                    found.push(rules::late(id, waited, false));
+                }
                 None
             }
             (Asker::Peer, State::Waiting | State::Quiet) => None,

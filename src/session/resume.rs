@@ -212,8 +212,7 @@ impl Core {
         self.resume(Side::Client);
         self.resume(Side::Server);
         let Some(kept) = kept else {
-            let text = "another connection has resumed this session at the same time";
-            return self.fail(Side::Client, StreamError::new(StreamCondition::Conflict, text), out);
+            return self.leave("another connection has resumed this session at the same time", out);
         };
         put_aside(&bytes, |view| self.take_over(*kept, &asked, [told, h], view, out));
     }
@@ -279,15 +278,21 @@ impl Core {
         out.acts.push(Act::Park(Box::new(kept)));
     }
 
-    /// Another connection goes on with this session: the old client is told, the server's old stream is dropped without a
-    /// word (a goodbye might end what was just resumed).
+    /// Another connection goes on with this session.
     pub(super) fn surrender(&mut self, out: &mut Outbox) {
         if self.over {
             return;
         }
         self.park(out);
-        let text = "this session was resumed on another connection";
-        self.tell(Side::Client, &StreamError::new(StreamCondition::Conflict, text), out);
+        self.leave("this session was resumed on another connection", out);
+    }
+
+    /// Leaves the session to another connection: the client is told, the server's stream is dropped without a word (a
+    /// goodbye might end what goes on elsewhere).
+    fn leave(&mut self, text: &str, out: &mut Outbox) {
+        let error = StreamError::new(StreamCondition::Conflict, text);
+        out.notes.push(Note::StreamError { side: Side::Client, condition: error.condition, text: text.to_owned() });
+        self.tell(Side::Client, &error, out);
         self.send_close(Side::Client, Origin::Made(0, "sm".to_owned()), out);
         self.give_up(Side::Client, How::Clean, out);
         self.give_up(Side::Server, How::Abort, out);

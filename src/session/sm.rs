@@ -152,7 +152,7 @@ impl Core {
         let finding = Finding { rule: None, code: "sm-not-enabled", severity: Severity::Info, text };
         let number = self.next_item();
         self.saw_found(number, side, What::Other, view, Fate::Passed, vec![finding], None, out);
-        self.send(side.other(), What::Other, view.bytes, Origin::Forwarded(number), out);
+        self.forward_view(number, side, What::Other, view, out);
     }
 
     /// `<a/>` from the receiver of one direction: what it means for the sender.
@@ -181,9 +181,9 @@ impl Core {
     fn tell_ack(&mut self, receiver: Side, view: &View<'_>, h: u32, told: u32, found: Vec<Finding>, out: &mut Outbox) {
         let number = self.next_item();
         let (what, to) = (What::Other, receiver.other());
-        if h == told && !view.head.leans {
+        if h == told {
             self.saw_found(number, receiver, what, view, Fate::Passed, found, None, out);
-            return self.send(to, what, view.bytes, Origin::Forwarded(number), out);
+            return self.forward_view(number, receiver, what, view, out);
         }
         self.saw_found(number, receiver, what, view, Fate::Rewritten("sm".to_owned()), found, None, out);
         let ack = format!("<a xmlns='{}' h='{told}'/>", ns_of(view));
@@ -199,7 +199,10 @@ impl Core {
         let detail = Element::new(ns::SM3, "handled-count-too-high")
             .with_attr("h", h.to_string())
             .with_attr("send-count", sent.to_string());
-        let error = StreamError { detail: Some(Box::new(detail)), ..StreamError::new(StreamCondition::UndefinedCondition, text) };
+        let error = StreamError {
+            detail: Some(Box::new(detail)),
+            ..StreamError::new(StreamCondition::UndefinedCondition, text)
+        };
         self.sm = None; // the counts are worth nothing any more
         self.fail(receiver, error, out);
     }
