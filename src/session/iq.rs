@@ -129,12 +129,12 @@ impl Core {
     }
 
     pub(super) fn find_row(&self, answerer: Side, id: &str, address: Option<&str>) -> Found {
-        let peer = self.account.peer(address);
+        let (peer, id) = (self.account.peer(address), rewritten(id));
         let fits = |row: &Row| match answerer {
             Side::Server => peer.may_answer_client(row.peer, row.bound),
             Side::Client => peer.may_answer_server(row.peer),
         };
-        self.iqs.find(answerer.other(), self.account.hash(id.as_bytes()), id, fits)
+        self.iqs.find(answerer.other(), self.account.hash(id.as_bytes()), &id, fits)
     }
 
     /// What becomes of an answer for the state its request is in.
@@ -185,9 +185,10 @@ impl Core {
         if again && matches!(self.find_row(side.other(), id_seen, seen), Found::Row(_)) {
             return decision;
         }
+        let id_seen = rewritten(id_seen);
         let request = Request {
             id: &id,
-            id_seen,
+            id_seen: &id_seen,
             address: own.as_deref(),
             peer: self.account.peer(seen),
             bound: self.jid.is_some(),
@@ -313,6 +314,15 @@ impl Core {
             self.emit(requester, Kind::Iq, &reply, origin, Some(Pair { request: number, micros }), out);
             self.count_answer(namespace, Some(micros), Some(error.condition.name()));
         }
+    }
+}
+
+/// An id as it comes back when it was written again without care: Prosody 0.12 writes the line feed of `a&#xA;b` as it is, and
+/// every parser reads that as a space (XML 1.0 §3.3.3). The ledger knows ids by this form.
+pub(super) fn rewritten(id: &str) -> Cow<'_, str> {
+    match memchr::memchr3(b'\t', b'\n', b'\r', id.as_bytes()) {
+        None => Cow::Borrowed(id),
+        Some(_) => Cow::Owned(id.replace("\r\n", " ").replace(['\t', '\n', '\r'], " ")),
     }
 }
 
