@@ -96,7 +96,7 @@ impl Core {
         let modes = self.policy.rules;
         let drop = |rule: &str| Some(Decision::Drop(rule.to_owned()));
         let (at, decision) = match self.find_request(side, view, &id) {
-            Found::Row(at) => (Some(at), self.weigh_row(at, &id, found)),
+            Found::Row(at) => (Some(at), self.weigh_row(side, at, &id, found)),
             // It was judged when it came for the first time.
             _ if again => (None, None),
             Found::Elsewhere if side == Side::Server => {
@@ -138,7 +138,7 @@ impl Core {
     }
 
     /// What becomes of an answer for the state its request is in.
-    fn weigh_row(&mut self, at: At, id: &str, found: &mut Vec<Finding>) -> Option<Decision> {
+    fn weigh_row(&mut self, side: Side, at: At, id: &str, found: &mut Vec<Finding>) -> Option<Decision> {
         let row = self.iqs.row(at)?;
         let waited = self.now.0.saturating_sub(row.at.0);
         match (row.asker, row.state) {
@@ -152,7 +152,9 @@ impl Core {
                 Some(Decision::Drop(LATE.to_owned()))
             }
             (Asker::Peer, State::Late) => {
-                found.push(rules::late(id, waited, false));
+                if self.policy.rules.get(side, Rule::Answered) != Mode::Off {
+                    found.push(rules::late(id, waited, false));
+                }
                 None
             }
             (Asker::Peer, State::Waiting | State::Quiet) => None,
