@@ -305,7 +305,11 @@ impl Core {
         let answers = mode == Mode::Enforce && row.asker == Asker::Peer;
         let request = answers.then(|| the_request(requester, row));
         let namespace = row.namespace;
-        self.iqs.settle(at, if answers { State::Answered } else { State::Late });
+        if row.stopped {
+            self.iqs.close(at); // it never got there, or its answer was here already: none will come
+        } else {
+            self.iqs.settle(at, if answers { State::Answered } else { State::Late });
+        }
         if mode != Mode::Off {
             self.found(responder, number, Some(id), finding, true, out);
         }
