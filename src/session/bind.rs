@@ -66,6 +66,7 @@ impl Core {
     fn bound(&mut self, jid: String, out: &mut Outbox) {
         out.notes.push(Note::Bound(jid.clone()));
         self.account.bind(&jid);
+        self.iqs.bound(|address| self.account.peer(address));
         self.jid = Some(jid);
     }
 }

@@ -245,6 +245,13 @@ impl IqLedger {
         table.waiting.iter().chain(table.spent.iter()).filter_map(|at| table.rows.get(at as usize)).any(matches)
     }
 
+    /// The account is known now: whom the requests under way have asked is told anew. Until then no script has changed any.
+    pub(super) fn bound(&mut self, peer: impl Fn(Option<&str>) -> Peer) {
+        for row in self.tables.iter_mut().flat_map(|table| &mut table.rows) {
+            row.peer = peer(row.address());
+        }
+    }
+
     /// Goes on after a resumption `later` microseconds later: nobody could answer meanwhile. Numbers of items mean nothing
     /// any more, and namespaces have other places.
     pub(super) fn carry_over(&mut self, later: u64, place: impl Fn(usize) -> usize) {
