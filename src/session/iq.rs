@@ -211,6 +211,11 @@ impl Core {
                 decision
             }
             Err(_) if stopped => decision,
+            // Nobody waits for it to be answered (a push): a stranger's many requests must not keep it from the client.
+            Err(_) if !timed => {
+                self.iqs.open_untracked(side);
+                decision
+            }
             Err(_) => self.too_many(side, decision, found),
         }
     }
