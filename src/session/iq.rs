@@ -33,6 +33,8 @@ pub(super) enum Role {
         at: Option<At>,
         /// The condition of an error.
         condition: Option<&'static str>,
+        /// It may belong to a request that was evicted, and then whether it may pass.
+        evicted: Option<bool>,
     },
 }
 
@@ -72,7 +74,7 @@ impl Core {
         let tree = parse_element(view.bytes, view.root, view.head).ok();
         let error = tree.as_ref().and_then(|iq| iq.child(ns::CLIENT, "error"));
         let (role, decision) = self.weigh_answer(side, view, again, found);
-        let Role::Answer { at, .. } = role else { return (role, decision) };
+        let Role::Answer { at, evicted, .. } = role else { return (role, decision) };
         let many = error.and_then(|error| rules::conditions(error, side, &self.policy.rules, found));
         let condition = Some(error.and_then(condition).unwrap_or_else(|| Condition::UndefinedCondition.name()));
         let decision = decision.or_else(|| match many? {
@@ -81,7 +83,7 @@ impl Core {
                 .map(|iq| Decision::Change(with_first_condition(iq.clone()), Rule::ErrorCondition.code().to_owned())),
             _ => None,
         });
-        (Role::Answer { at, condition }, decision)
+        (Role::Answer { at, condition, evicted }, decision)
     }
 
     fn weigh_answer(
@@ -95,6 +97,7 @@ impl Core {
         let kind = view.kind().unwrap_or_default();
         let modes = self.policy.rules;
         let drop = |rule: &str| Some(Decision::Drop(rule.to_owned()));
+        let mut evicted = None;
         let (at, decision) = match self.find_request(side, view, &id) {
             Found::Row(at) => (Some(at), self.weigh_row(side, at, &id, found)),
             // It was judged when it came for the first time.
@@ -106,20 +109,23 @@ impl Core {
                 }
                 (None, if mode == Mode::Enforce { drop(Rule::IqSpoof.code()) } else { None })
             }
-            Found::Elsewhere | Found::Nothing => match self.iqs.evicted(side.other()) {
-                Some(true) => (None, None),
-                Some(false) => (None, drop(LATE)),
-                None => {
-                    let mode = modes.get(side, Rule::Unasked);
-                    let said = view.head.id.is_none() && modes.get(side, Rule::Id) != Mode::Off;
-                    if mode != Mode::Off && !said {
-                        found.push(rules::unasked(&kind, &id));
+            Found::Elsewhere | Found::Nothing => {
+                evicted = self.iqs.evicted(side.other());
+                match evicted {
+                    Some(true) => (None, None),
+                    Some(false) => (None, drop(LATE)),
+                    None => {
+                        let mode = modes.get(side, Rule::Unasked);
+                        let said = view.head.id.is_none() && modes.get(side, Rule::Id) != Mode::Off;
+                        if mode != Mode::Off && !said {
+                            found.push(rules::unasked(&kind, &id));
+                        }
+                        (None, if mode == Mode::Enforce { drop(Rule::Unasked.code()) } else { None })
                     }
-                    (None, if mode == Mode::Enforce { drop(Rule::Unasked.code()) } else { None })
                 }
-            },
+            }
         };
-        (Role::Answer { at, condition: None }, decision)
+        (Role::Answer { at, condition: None, evicted }, decision)
     }
 
     /// The request an answer from `side` belongs to.
@@ -233,6 +239,13 @@ impl Core {
         decision
     }
 
+    /// An answer does not wait any longer: if it belongs to an evicted request, there is one less of them.
+    pub(super) fn spend(&mut self, side: Side, role: Role) {
+        if let Role::Answer { evicted: Some(may_pass), .. } = role {
+            self.iqs.spend(side.other(), may_pass);
+        }
+    }
+
     /// Which request an answer that goes on belongs to, for the notes.
     pub(super) fn pair(&self, role: Role) -> Option<Pair> {
         let Role::Answer { at: Some(at), .. } = role else { return None };
@@ -242,7 +255,7 @@ impl Core {
 
     /// An answer has left: its request is done with.
     pub(super) fn answered(&mut self, role: Role) {
-        let Role::Answer { at: Some(at), condition } = role else { return };
+        let Role::Answer { at: Some(at), condition, .. } = role else { return };
         if let Some((namespace, at)) = self.iqs.row(at).map(|row| (row.namespace, row.at)) {
             self.count_answer(namespace, Some(self.now.0.saturating_sub(at.0)), condition);
         }
