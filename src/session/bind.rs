@@ -4,6 +4,7 @@
 //! client's word for who it is: only the server's.
 
 use super::core::Core;
+use super::iq::rewritten;
 use super::{Note, Outbox};
 use crate::xml::{Element, View, parse_element};
 use crate::xmpp::{Side, jid, ns};
@@ -24,7 +25,8 @@ impl Core {
         let id = view.id();
         // An id that is used twice could let the answer to one request pass for the answer to the other.
         let reused = id.as_deref().is_none_or(|id| {
-            self.iqs.waits(Side::Client, self.account.hash(id.as_bytes()), id)
+            let id_seen = rewritten(id);
+            self.iqs.waits(Side::Client, self.account.hash(id_seen.as_bytes()), &id_seen)
                 || self.sasl.iq_auth.as_ref().is_some_and(|auth| auth.id == id)
         });
         if reused || self.authenticated {
@@ -64,6 +66,7 @@ impl Core {
     fn bound(&mut self, jid: String, out: &mut Outbox) {
         out.notes.push(Note::Bound(jid.clone()));
         self.account.bind(&jid);
+        self.iqs.bound(|address| self.account.peer(address));
         self.jid = Some(jid);
     }
 }

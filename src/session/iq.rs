@@ -33,6 +33,8 @@ pub(super) enum Role {
         at: Option<At>,
         /// The condition of an error.
         condition: Option<&'static str>,
+        /// It may belong to a request that was evicted, and then whether it may pass.
+        evicted: Option<bool>,
     },
 }
 
@@ -72,7 +74,7 @@ impl Core {
         let tree = parse_element(view.bytes, view.root, view.head).ok();
         let error = tree.as_ref().and_then(|iq| iq.child(ns::CLIENT, "error"));
         let (role, decision) = self.weigh_answer(side, view, again, found);
-        let Role::Answer { at, .. } = role else { return (role, decision) };
+        let Role::Answer { at, evicted, .. } = role else { return (role, decision) };
         let many = error.and_then(|error| rules::conditions(error, side, &self.policy.rules, found));
         let condition = Some(error.and_then(condition).unwrap_or_else(|| Condition::UndefinedCondition.name()));
         let decision = decision.or_else(|| match many? {
@@ -81,7 +83,7 @@ impl Core {
                 .map(|iq| Decision::Change(with_first_condition(iq.clone()), Rule::ErrorCondition.code().to_owned())),
             _ => None,
         });
-        (Role::Answer { at, condition }, decision)
+        (Role::Answer { at, condition, evicted }, decision)
     }
 
     fn weigh_answer(
@@ -95,6 +97,7 @@ impl Core {
         let kind = view.kind().unwrap_or_default();
         let modes = self.policy.rules;
         let drop = |rule: &str| Some(Decision::Drop(rule.to_owned()));
+        let mut evicted = None;
         let (at, decision) = match self.find_request(side, view, &id) {
             Found::Row(at) => (Some(at), self.weigh_row(side, at, &id, found)),
             // It was judged when it came for the first time.
@@ -106,25 +109,28 @@ impl Core {
                 }
                 (None, if mode == Mode::Enforce { drop(Rule::IqSpoof.code()) } else { None })
             }
-            Found::Elsewhere | Found::Nothing => match self.iqs.evicted(side.other()) {
-                Some(true) => (None, None),
-                Some(false) => {
-                    if modes.get(side, Rule::Answered) != Mode::Off {
-                        found.push(rules::late_and_forgotten(&id));
+            Found::Elsewhere | Found::Nothing => {
+                evicted = self.iqs.evicted(side.other());
+                match evicted {
+                    Some(true) => (None, None),
+                    Some(false) => {
+                        if modes.get(side, Rule::Answered) != Mode::Off {
+                            found.push(rules::late_and_forgotten(&id));
+                        }
+                        (None, drop(LATE))
                     }
-                    (None, drop(LATE))
-                }
-                None => {
-                    let mode = modes.get(side, Rule::Unasked);
-                    let said = view.head.id.is_none() && modes.get(side, Rule::Id) != Mode::Off;
-                    if mode != Mode::Off && !said {
-                        found.push(rules::unasked(&kind, &id));
+                    None => {
+                        let mode = modes.get(side, Rule::Unasked);
+                        let said = view.head.id.is_none() && modes.get(side, Rule::Id) != Mode::Off;
+                        if mode != Mode::Off && !said {
+                            found.push(rules::unasked(&kind, &id));
+                        }
+                        (None, if mode == Mode::Enforce { drop(Rule::Unasked.code()) } else { None })
                     }
-                    (None, if mode == Mode::Enforce { drop(Rule::Unasked.code()) } else { None })
                 }
-            },
+            }
         };
-        (Role::Answer { at, condition: None }, decision)
+        (Role::Answer { at, condition: None, evicted }, decision)
     }
 
     /// The request an answer from `side` belongs to.
@@ -134,12 +140,12 @@ impl Core {
     }
 
     pub(super) fn find_row(&self, answerer: Side, id: &str, address: Option<&str>) -> Found {
-        let peer = self.account.peer(address);
+        let (peer, id) = (self.account.peer(address), rewritten(id));
         let fits = |row: &Row| match answerer {
             Side::Server => peer.may_answer_client(row.peer, row.bound),
             Side::Client => peer.may_answer_server(row.peer),
         };
-        self.iqs.find(answerer.other(), self.account.hash(id.as_bytes()), id, fits)
+        self.iqs.find(answerer.other(), self.account.hash(id.as_bytes()), &id, fits)
     }
 
     /// What becomes of an answer from `side`, for the state its request is in.
@@ -195,9 +201,10 @@ impl Core {
         if again && matches!(self.find_row(side.other(), id_seen, seen), Found::Row(_)) {
             return decision;
         }
+        let id_seen = rewritten(id_seen);
         let request = Request {
             id: &id,
-            id_seen,
+            id_seen: &id_seen,
             address: own.as_deref(),
             peer: self.account.peer(seen),
             bound: self.jid.is_some(),
@@ -218,6 +225,11 @@ impl Core {
                 decision
             }
             Err(_) if stopped => decision,
+            // Nobody waits for it to be answered (a push): a stranger's many requests must not keep it from the client.
+            Err(_) if !timed => {
+                self.iqs.open_untracked(side);
+                decision
+            }
             Err(_) => self.too_many(side, decision, found),
         }
     }
@@ -235,6 +247,13 @@ impl Core {
         decision
     }
 
+    /// An answer does not wait any longer: if it belongs to an evicted request, there is one less of them.
+    pub(super) fn spend(&mut self, side: Side, role: Role) {
+        if let Role::Answer { evicted: Some(may_pass), .. } = role {
+            self.iqs.spend(side.other(), may_pass);
+        }
+    }
+
     /// Which request an answer that goes on belongs to, for the notes.
     pub(super) fn pair(&self, role: Role) -> Option<Pair> {
         let Role::Answer { at: Some(at), .. } = role else { return None };
@@ -244,7 +263,7 @@ impl Core {
 
     /// An answer has left: its request is done with.
     pub(super) fn answered(&mut self, role: Role) {
-        let Role::Answer { at: Some(at), condition } = role else { return };
+        let Role::Answer { at: Some(at), condition, .. } = role else { return };
         if let Some((namespace, at)) = self.iqs.row(at).map(|row| (row.namespace, row.at)) {
             self.count_answer(namespace, Some(self.now.0.saturating_sub(at.0)), condition);
         }
@@ -312,7 +331,11 @@ impl Core {
         let answers = mode == Mode::Enforce && row.asker == Asker::Peer;
         let request = answers.then(|| the_request(requester, row));
         let namespace = row.namespace;
-        self.iqs.settle(at, if answers { State::Answered } else { State::Late });
+        if row.stopped {
+            self.iqs.close(at); // it never got there, or its answer was here already: none will come
+        } else {
+            self.iqs.settle(at, if answers { State::Answered } else { State::Late });
+        }
         if mode != Mode::Off {
             self.found(responder, number, Some(id), finding, true, out);
         }
@@ -323,6 +346,15 @@ impl Core {
             self.emit(requester, Kind::Iq, &reply, origin, Some(Pair { request: number, micros }), out);
             self.count_answer(namespace, Some(micros), Some(error.condition.name()));
         }
+    }
+}
+
+/// An id as it comes back when it was written again without care: Prosody 0.12 writes the line feed of `a&#xA;b` as it is, and
+/// every parser reads that as a space (XML 1.0 §3.3.3). The ledger knows ids by this form.
+pub(super) fn rewritten(id: &str) -> Cow<'_, str> {
+    match memchr::memchr3(b'\t', b'\n', b'\r', id.as_bytes()) {
+        None => Cow::Borrowed(id),
+        Some(_) => Cow::Owned(id.replace("\r\n", " ").replace(['\t', '\n', '\r'], " ")),
     }
 }
 

@@ -232,17 +232,29 @@ impl IqLedger {
     }
 
     /// An answer came that belongs to no row: whether it may belong to one that was evicted, and then whether it may pass.
-    pub(super) fn evicted(&mut self, requester: Side) -> Option<bool> {
+    pub(super) fn evicted(&self, requester: Side) -> Option<bool> {
+        let table = self.table_ref(requester);
+        if table.swallow > 0 { Some(false) } else { (table.pass > 0).then_some(true) }
+    }
+
+    /// One of the evicted has its answer.
+    pub(super) fn spend(&mut self, requester: Side, may_pass: bool) {
         let table = self.table(requester);
-        let (counter, may_pass) = if table.swallow > 0 { (&mut table.swallow, false) } else { (&mut table.pass, true) };
-        *counter = counter.checked_sub(1)?;
-        Some(may_pass)
+        let counter = if may_pass { &mut table.pass } else { &mut table.swallow };
+        *counter = counter.saturating_sub(1);
     }
 
     /// Whether any request of `requester` satisfies this. Looks at every row: not for the common case.
     pub(super) fn any(&self, requester: Side, matches: impl Fn(&Row) -> bool) -> bool {
         let table = self.table_ref(requester);
         table.waiting.iter().chain(table.spent.iter()).filter_map(|at| table.rows.get(at as usize)).any(matches)
+    }
+
+    /// The account is known now: whom the requests under way have asked is told anew. Until then no script has changed any.
+    pub(super) fn bound(&mut self, peer: impl Fn(Option<&str>) -> Peer) {
+        for row in self.tables.iter_mut().flat_map(|table| &mut table.rows) {
+            row.peer = peer(row.address());
+        }
     }
 
     /// Goes on after a resumption `later` microseconds later: nobody could answer meanwhile. Numbers of items mean nothing

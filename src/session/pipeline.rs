@@ -83,6 +83,7 @@ impl Core {
                 self.watch_login(view);
             }
             let decision = if matches!(decision, Decision::Hold(_)) { Decision::Forward } else { decision };
+            self.spend(side, role);
             let number = self.next_item();
             self.carry_out(Passing { number, side, kind, view, role }, decision, found, out);
         }

@@ -5,6 +5,7 @@
 
 use super::core::Core;
 use super::decide::Decision;
+use super::iq::rewritten;
 use super::iq_ledger::{Asker, Found, Request, State};
 use super::judge::Judged;
 use super::pipeline::{is_answer, kind_of};
@@ -193,10 +194,11 @@ impl Core {
     /// A script asks in the name of `asker`: the answer will be swallowed.
     fn script_asks(&mut self, asker: Side, view: &View<'_>) -> Result<(), String> {
         let id = view.id().unwrap_or_default();
+        let id_seen = rewritten(&id);
         let address = if asker == Side::Client { view.to() } else { view.from() };
         let request = Request {
             id: &id,
-            id_seen: &id,
+            id_seen: &id_seen,
             address: address.as_deref(),
             peer: self.account.peer(address.as_deref()),
             bound: true,
@@ -207,7 +209,7 @@ impl Core {
             at: self.now,
             stopped: false,
         };
-        let opened = self.iqs.open(asker, self.account.hash(id.as_bytes()), &request, self.route.open_iqs);
+        let opened = self.iqs.open(asker, self.account.hash(id_seen.as_bytes()), &request, self.route.open_iqs);
         opened.map(|_| ()).map_err(|_| "too many requests are under way (open_iqs)".to_owned())
     }
 }
