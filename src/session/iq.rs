@@ -145,7 +145,7 @@ impl Core {
             Side::Server => peer.may_answer_client(row.peer, row.bound),
             Side::Client => peer.may_answer_server(row.peer),
         };
-        self.iqs.find(answerer.other(), self.account.hash(id.as_bytes()), &id, fits)
+        self.iqs.find(answerer.other(), self.account.hash(id.as_bytes()), &id, peer, fits)
     }
 
     /// What becomes of an answer from `side`, for the state its request is in.

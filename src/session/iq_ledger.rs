@@ -175,17 +175,20 @@ impl IqLedger {
         table.pass = table.pass.saturating_add(1);
     }
 
-    /// The row an answer to `requester` belongs to: the oldest of that id that `fits`.
-    pub(super) fn find(&self, requester: Side, hash: u64, id: &str, fits: impl Fn(&Row) -> bool) -> Found {
+    /// The row an answer to `requester` belongs to: the oldest of that id whose peer is `peer`, or else the oldest that `fits`.
+    pub(super) fn find(&self, requester: Side, hash: u64, id: &str, peer: Peer, fits: impl Fn(&Row) -> bool) -> Found {
         let table = self.table_ref(requester);
-        let mut found = Found::Nothing;
+        let (mut found, mut fitting) = (Found::Nothing, None);
         for (at, row) in table.chain(hash).filter(|(_, row)| row.id_seen() == id) {
-            if fits(row) {
+            if row.peer == peer && fits(row) {
                 return Found::Row(At(requester, at));
+            }
+            if fitting.is_none() && fits(row) {
+                fitting = Some(At(requester, at));
             }
             found = Found::Elsewhere;
         }
-        found
+        fitting.map_or(found, Found::Row)
     }
 
     /// Whether any request of `requester` is under way under this id, or may be: when the table overflowed nobody knows.

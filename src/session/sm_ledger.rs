@@ -99,12 +99,14 @@ struct Again {
 impl SmLedger {
     /// A stanza came in and leaves.
     pub(super) fn forwarded(&mut self) {
+        self.again.done(None);
         self.sent = self.sent.wrapping_add(1);
         self.note(Event::Forwarded);
     }
 
     /// A stanza came in and does not leave. `looks`: see [`SmLedger::arrives`].
     pub(super) fn swallowed(&mut self, looks: u64) {
+        self.again.done(Some(looks));
         if !self.merged {
             self.swallowed.push_back(looks);
         }
@@ -259,7 +261,8 @@ impl SmLedger {
         self.injected.drain(..).collect()
     }
 
-    /// A stanza comes in. `looks` is a hash of what does not change when it is sent again.
+    /// A stanza comes in. `looks` is a hash of what does not change when it is sent again. Whatever becomes of it is to be
+    /// told before the next one comes.
     pub(super) fn arrives(&mut self, looks: impl FnOnce() -> u64) -> Arrival {
         if self.again.runs.is_empty() { Arrival::New } else { self.again.arrives(looks()) }
     }
@@ -284,32 +287,36 @@ impl Again {
     }
 
     fn arrives(&mut self, looks: u64) -> Arrival {
-        let Some(run) = self.runs.front_mut() else { return Arrival::New };
+        let expected = self.runs.front().map(|run| run.event);
+        let settled = match expected {
+            None => return Arrival::New,
+            Some(Event::Swallowed) if !self.astray => {
+                self.astray = !self.swallowed.front().is_some_and(|known| is_like(*known, looks));
+                !self.astray
+            }
+            _ => self.astray && self.swallowed.iter().any(|known| is_like(*known, looks)),
+        };
+        if settled { Arrival::Settled } else { Arrival::Again }
+    }
+
+    /// A stanza that may have come again was dealt with; `looks` of one that does not go on.
+    fn done(&mut self, looks: Option<u64>) {
+        let Some(run) = self.runs.front_mut() else { return };
+        let settled = match looks {
+            Some(looks) if self.astray => self.swallowed.iter().position(|known| is_like(*known, looks)),
+            Some(_) if run.event == Event::Swallowed => Some(0),
+            _ => None,
+        };
+        if let Some(at) = settled {
+            self.swallowed.remove(at);
+        }
         run.count -= 1;
-        let event = run.event;
         if run.count == 0 {
             self.runs.pop_front();
         }
-        let settled = if self.astray {
-            self.swallowed.iter().position(|known| is_like(*known, looks))
-        } else {
-            (event == Event::Swallowed).then_some(0)
-        };
-        let arrival = match settled {
-            Some(at) if self.swallowed.get(at).is_some_and(|known| is_like(*known, looks)) => {
-                self.swallowed.remove(at);
-                Arrival::Settled
-            }
-            Some(_) => {
-                self.astray = true;
-                Arrival::Again
-            }
-            None => Arrival::Again,
-        };
         if self.runs.is_empty() {
             *self = Self::default();
         }
-        arrival
     }
 }
 
