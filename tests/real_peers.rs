@@ -194,8 +194,12 @@ fn comments_of(capture: &Capture<'_>, id: &str) -> Vec<String> {
     capture.field(&format!("xmpp.iq && xmpp.id == \"{id}\""), "frame.comment")
 }
 
-/// Answers every request.
+/// Answers every request; asks two questions of its own if told to.
 fn obliging(element: &Element) -> Vec<String> {
+    if element.name == "message" {
+        let ask = |id| format!("<iq type='get' id='{id}' from='{DOMAIN}'><query xmlns='urn:iqtap:test:slow'/></iq>");
+        return ["r6", "r7"].map(ask).into();
+    }
     match (element.attribute("type"), element.attribute("id")) {
         (Some("get" | "set"), Some(id)) => vec![format!("<iq type='result' id='{id}' from='{DOMAIN}'/>")],
         _ => Vec::new(),
@@ -227,6 +231,9 @@ fn broken_iqs_from_the_client_stop_here() {
             raw("result without id", "<iq type='result' to='romeo@xmpp.test/orchard'/>"),
             raw("error without id", "<iq type='error' to='romeo@xmpp.test/orchard'><error type='cancel'>\
                 <gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"),
+            // Asked for, or they would go no further for that reason alone.
+            { "do": "say", "to": DOMAIN, "items": ["ask"] },
+            { "do": "held", "count": 2 },
             raw("result with two children", &format!("<iq type='result' id='r6' to='xmpp.test'>{PING}{VERSION}</iq>")),
             raw("error without error", &format!("<iq type='error' id='r7' to='xmpp.test'>{PING}</iq>")),
             { "do": "iq", "as": "good", "children": [VERSION] },
@@ -240,12 +247,16 @@ fn broken_iqs_from_the_client_stop_here() {
     assert_eq!(seen.ok("two children, full JID")["condition"], "bad-request");
     assert_eq!(seen.ok("good")["type"], "result");
 
-    // What the server got: all of it lawful, and none of the broken ones. Answers it has not asked for are not mended.
+    // What the server got: all of it lawful, and of the broken ones only the answers it had asked for, mended.
     let heard: Vec<_> = upstream.heard().into_iter().filter(|element| element.name == "iq").collect();
     for iq in &heard {
         assert!(lawful(iq), "the server got {}", iq.xml);
     }
-    assert!(heard.iter().all(|iq| matches!(iq.attribute("type"), Some("get" | "set"))), "{heard:?}");
+    let answers = heard.iter().filter(|iq| matches!(iq.attribute("type"), Some("result" | "error")));
+    let [two, bare] = answers.collect::<Vec<_>>()[..] else { panic!("the server got {heard:?}") };
+    assert!(two.is_iq("error", "r6") && two.xml.contains("undefined-condition"), "{}", two.xml);
+    assert!(bare.is_iq("error", "r7") && bare.xml.contains("undefined-condition"), "{}", bare.xml);
+    assert!(!two.has("urn:xmpp:ping") && bare.has("urn:xmpp:ping"), "{heard:?}");
     let requests = heard.iter().filter(|iq| matches!(iq.attribute("type"), Some("get" | "set")));
     let payloads: Vec<_> = requests.flat_map(|iq| &iq.children).map(|(_, ns)| ns.as_str()).collect();
     let login = ["urn:ietf:params:xml:ns:xmpp-bind", "urn:ietf:params:xml:ns:xmpp-session"];

@@ -109,8 +109,8 @@ async def step_wait(x, o, s):
 
 
 async def step_held(x, o, s):
-    """Waits until somebody has asked slowly."""
-    await x.until(lambda: x.held)
+    """Waits until somebody has asked slowly, `count` times."""
+    await x.until(lambda: len(x.held) >= s.get("count", 1))
     return {"id": x.held[0]["id"], "from": x.held[0]["from"].full}
 
 
