@@ -224,7 +224,7 @@ impl Core {
                 }
                 decision
             }
-            Err(_) if stopped => decision,
+            Err(_) if stopped && !self.answers_for(side.other()) => decision,
             // Nobody waits for it to be answered (a push): a stranger's many requests must not keep it from the client.
             Err(_) if !timed => {
                 self.iqs.open_untracked(side);
@@ -232,6 +232,11 @@ impl Core {
             }
             Err(_) => self.too_many(side, decision, found),
         }
+    }
+
+    /// Whether we answer in the place of that side where it does not.
+    fn answers_for(&self, responder: Side) -> bool {
+        self.policy.rules.get(responder, Rule::Answered) == Mode::Enforce
     }
 
     fn too_many(&mut self, side: Side, decision: Decision, found: &mut Vec<Finding>) -> Decision {

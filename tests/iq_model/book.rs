@@ -73,6 +73,8 @@ pub(crate) struct Request {
     pub(crate) push: bool,
     /// A script has made it: the answer is for nobody else.
     pub(crate) scripted: bool,
+    /// A script has kept it from getting there, or its answer from getting back: no other is expected.
+    pub(crate) stopped: bool,
     pub(crate) state: State,
     /// How many answers have reached whoever sent it.
     pub(crate) answers: u32,
@@ -93,6 +95,13 @@ pub(crate) enum Verdict {
     Forged,
     /// To nothing.
     Unasked,
+}
+
+impl Request {
+    /// Its time is over.
+    pub(crate) fn expire(&mut self) {
+        self.state = if self.stopped { State::Done } else { State::Late };
+    }
 }
 
 impl Book {
@@ -119,14 +128,15 @@ impl Book {
         self.0.iter().filter(move |known| known.by == by && known.id == id && known.state != State::Done)
     }
 
-    /// What an answer to `requester` is: to the first request that it fits, for whoever is asked the same twice answers in
-    /// order.
+    /// What an answer to `requester` is: to the first request to the very one who answers, or else to the first that it
+    /// fits, for whoever is asked the same twice answers in order.
     pub(crate) fn judge(&self, requester: Side, id: &str, from: Address) -> Verdict {
         let same =
             |known: &&(usize, &Request)| known.1.by == requester && known.1.id == id && known.1.state != State::Done;
         let all: Vec<_> = self.0.iter().enumerate().collect();
         let fits = |known: &&(usize, &Request)| known.1.peer.answers(requester).contains(&from);
-        match all.iter().filter(same).find(fits) {
+        let exact = |known: &&(usize, &Request)| known.1.peer == from;
+        match all.iter().filter(same).filter(fits).find(exact).or_else(|| all.iter().filter(same).find(fits)) {
             Some((place, request)) if request.state == State::Late => Verdict::Late(*place),
             Some((place, _)) => Verdict::Answers(*place),
             None if all.iter().filter(same).any(|(_, request)| request.state == State::Open) => Verdict::Forged,
@@ -140,7 +150,7 @@ mod tests {
     use super::*;
 
     fn asked(by: Side, peer: Address, state: State) -> Request {
-        Request { by, peer, id: "1".to_owned(), at: 0, push: false, scripted: false, state, answers: 0 }
+        Request { by, peer, id: "1".to_owned(), at: 0, push: false, scripted: false, stopped: false, state, answers: 0 }
     }
 
     #[test]

@@ -146,8 +146,8 @@ impl History {
 
     fn note(&mut self, by: Side, peer: Address, id: &str) -> usize {
         let (at, id) = (self.now, id.to_owned());
-        let (push, scripted, state, answers) = (false, false, State::Open, 0);
-        self.book.0.push(Request { by, peer, id, at, push, scripted, state, answers });
+        let (push, scripted, stopped, state, answers) = (false, false, false, State::Open, 0);
+        self.book.0.push(Request { by, peer, id, at, push, scripted, stopped, state, answers });
         self.book.0.len() - 1
     }
 
@@ -175,7 +175,10 @@ impl History {
             return self.made_answer(place, &came, "resource-constraint");
         }
         match ns {
-            "urn:model:drop" => self.came(&came, ["", ""], &findings),
+            "urn:model:drop" => {
+                self.book.0[place].stopped = true;
+                self.came(&came, ["", ""], &findings)
+            }
             "urn:model:reply" => self.made_answer(place, &came, "result"),
             "urn:model:reject" => self.made_answer(place, &came, "not-allowed"),
             _ => self.came(&came, one_way(by, &text), &findings),
@@ -269,7 +272,8 @@ impl History {
         match verdict {
             Verdict::Answers(place) if passes || scripted => self.done(place, passes),
             Verdict::Late(place) if passes || scripted || enforced => self.done(place, passes),
-            // A script took it: whoever asked still waits.
+            // A script took it: whoever asked still waits, in vain.
+            Verdict::Answers(place) => self.book.0[place].stopped = true,
             _ => {}
         }
         Ok(())
@@ -367,7 +371,7 @@ impl History {
                 let Some(place) = place.filter(|_| self.plan.enforce) else {
                     return Err(format!("an answer to nothing: {}", tag.raw));
                 };
-                self.book.0[place].state = State::Late;
+                self.book.0[place].expire();
                 self.book.0[place].answers = 1;
                 let Some(at) = told.iter().position(|(by, id)| *by == side && *id == self.book.0[place].id) else {
                     return Err(format!("answered, and no finding says why: {}", tag.raw));
@@ -380,7 +384,7 @@ impl History {
             let place =
                 self.over(|request| request.by == by && request.id == id && (request.scripted || !self.plan.enforce));
             let Some(place) = place else { return Err(format!("{by:?} waits for no answer to {id}")) };
-            self.book.0[place].state = State::Late;
+            self.book.0[place].expire();
         }
         Ok(())
     }
