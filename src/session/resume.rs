@@ -18,7 +18,7 @@ use super::sm_ledger::{Ack, SmLedger};
 use super::{Act, Fate, How, Note, Origin, Outbox, What};
 use crate::rules::Finding;
 use crate::xml::{Head, Root, View, escape_attr};
-use crate::xmpp::{Account, Condition, Kind, Side, StreamCondition, StreamError, Timestamp};
+use crate::xmpp::{Account, Condition, Side, StreamCondition, StreamError, Timestamp};
 use bytes::{Bytes, BytesMut};
 
 /// The state of a session that outlives its connections.
@@ -214,6 +214,11 @@ impl Core {
         let Some(kept) = kept else {
             return self.leave("another connection has resumed this session at the same time", out);
         };
+        if !matches!(kept.sm.ledgers[1].preview(asked.h), Ack::Told(_)) {
+            // It has gone on elsewhere since this was asked: it is left as it is.
+            out.acts.push(Act::Park(kept));
+            return self.leave("another connection has gone on with this session meanwhile", out);
+        }
         put_aside(&bytes, |view| self.take_over(*kept, &asked, [told, h], view, out));
     }
 
@@ -226,7 +231,8 @@ impl Core {
             Ack::Backwards { heard, told } => (told, vec![backwards(h, heard)]),
             Ack::TooHigh { sent } => return self.too_high(Side::Server, view, h, sent, out),
         };
-        let again = [down.resume(asked.h, told), up.resume(h, k)];
+        down.resume(asked.h, told);
+        up.resume(h, k);
         sm.ns = asked.ns;
         self.sm = Some(Box::new(sm));
         self.take_over_iqs(iqs, &namespaces, since);
@@ -240,8 +246,8 @@ impl Core {
         self.send(Side::Client, What::Other, resumed.as_bytes(), origin, out);
         out.acts.push(Act::Enlist(key));
         out.notes.push(Note::Resumed { jid, session });
-        for (side, lost) in [Side::Client, Side::Server].into_iter().zip(again) {
-            self.send_again(side, lost, out);
+        for sender in [Side::Server, Side::Client] {
+            self.send_due(sender, out);
         }
     }
 
@@ -250,17 +256,6 @@ impl Core {
         let places: Vec<_> = namespaces.iter().map(|namespace| self.tally.namespace(namespace)).collect();
         iqs.carry_over(later, |place| places.get(place).copied().unwrap_or_default());
         self.iqs = iqs;
-    }
-
-    /// Sends once more what was made here and lost with the connection.
-    fn send_again(&mut self, side: Side, lost: Vec<Bytes>, out: &mut Outbox) {
-        for bytes in lost {
-            let kind = kind_in(&bytes);
-            let origin = Origin::Made(0, "sm".to_owned());
-            if self.send_paired(side, What::Stanza(kind), &bytes, origin, None, out) {
-                self.sm_injected(side, bytes, out);
-            }
-        }
     }
 
     /// Hands the state to whoever keeps it, unless the client has ended its stream properly (XEP-0198 §5: that ends the
@@ -304,15 +299,6 @@ impl Core {
 fn put_aside<R>(bytes: &[u8], work: impl FnOnce(&View<'_>) -> R) -> R {
     let (head, root) = (Head::default(), Root::default());
     work(&View { bytes, head: &head, root: &root })
-}
-
-/// Which stanza our own writer has written.
-fn kind_in(bytes: &[u8]) -> Kind {
-    match bytes.get(1) {
-        Some(b'm') => Kind::Message,
-        Some(b'p') => Kind::Presence,
-        _ => Kind::Iq,
-    }
 }
 
 fn escaped(text: &str) -> String {

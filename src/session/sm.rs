@@ -228,6 +228,7 @@ impl Core {
     pub(super) fn sm_forwarded(&mut self, side: Side, out: &mut Outbox) {
         if let Some(ledger) = self.sm.as_mut().and_then(|sm| sm.counts(side)) {
             ledger.forwarded();
+            self.send_due(side, out);
             self.ask_for_ack(side, out);
         }
     }
@@ -238,6 +239,7 @@ impl Core {
         let account = &self.account;
         if let Some(ledger) = sm.counts(side) {
             ledger.swallowed(account.hash(&looks(view)));
+            self.send_due(side, out);
             self.ask_for_ack(side, out);
         }
     }
@@ -250,6 +252,18 @@ impl Core {
         }
     }
 
+    /// Sends once more what was made here and lost with a connection, when its turn has come among what `sender` sends again.
+    pub(super) fn send_due(&mut self, sender: Side, out: &mut Outbox) {
+        let Some(due) = self.sm.as_mut().and_then(|sm| sm.counts(sender)).map(SmLedger::due) else { return };
+        let to = sender.other();
+        for bytes in due {
+            let (kind, origin) = (kind_in(&bytes), Origin::Made(0, "sm".to_owned()));
+            if self.send_paired(to, What::Stanza(kind), &bytes, origin, None, out) {
+                self.sm_injected(to, bytes, out);
+            }
+        }
+    }
+
     /// A ledger that grows long is made short by an acknowledgement.
     fn ask_for_ack(&mut self, sender: Side, out: &mut Outbox) {
         let Some(sm) = self.sm.as_mut() else { return };
@@ -258,6 +272,15 @@ impl Core {
             let ask = Element::new(ns, "r");
             self.send_element(sender.other(), What::Other, &ask, Origin::Made(0, "sm".to_owned()), out);
         }
+    }
+}
+
+/// Which stanza our own writer has written.
+fn kind_in(bytes: &[u8]) -> Kind {
+    match bytes.get(1) {
+        Some(b'm') => Kind::Message,
+        Some(b'p') => Kind::Presence,
+        _ => Kind::Iq,
     }
 }
 

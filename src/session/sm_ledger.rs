@@ -87,11 +87,12 @@ pub(super) struct SmLedger {
     merged: bool,
 }
 
-/// The stanzas that were in flight when a connection was lost.
+/// What was in flight when a connection was lost, and is not yet again: in its old order, so that it has its old numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Again {
     runs: VecDeque<Run>,
     swallowed: VecDeque<u64>,
+    injected: VecDeque<Bytes>,
     /// The sender sends something else than before: a stanza is known by its looks then and not by its place.
     astray: bool,
 }
@@ -124,13 +125,13 @@ impl SmLedger {
     }
 
     fn note(&mut self, event: Event) {
-        match self.runs.back_mut() {
-            Some(run) if run.event == event && run.count < u32::MAX => run.count += 1,
-            _ => self.runs.push_back(Run { event, count: 1 }),
-        }
-        let over =
-            self.runs.len() > MOST_RUNS || self.swallowed.len() > MOST_SWALLOWED || self.injected_bytes > MOST_BYTES;
-        if over {
+        push(&mut self.runs, Run { event, count: 1 });
+        self.bound();
+    }
+
+    fn bound(&mut self) {
+        let swallowed = self.swallowed.len() > MOST_SWALLOWED;
+        if self.runs.len() > MOST_RUNS || swallowed || self.injected_bytes > MOST_BYTES {
             self.merge();
         }
     }
@@ -180,15 +181,18 @@ impl SmLedger {
         h.wrapping_sub(self.heard) <= self.sent.wrapping_sub(self.heard)
     }
 
-    /// What [`SmLedger::ack`] would say.
+    /// What an acknowledgement in a resumption means: what was sent on earlier connections counts too, if it is not
+    /// acknowledged.
     pub(super) fn preview(&self, h: u32) -> Ack {
         self.counts_only().ack(h)
     }
 
-    /// The counts, without what only sending again needs.
+    /// The counts, as far as they are known, without what only sending again needs.
     pub(super) fn counts_only(&self) -> Self {
-        let (told, heard, sent, runs) = (self.told, self.heard, self.sent, self.runs.clone());
-        Self { told, heard, sent, runs, ..Self::default() }
+        let mut runs = self.runs.clone();
+        self.again.runs.iter().for_each(|run| push(&mut runs, *run));
+        let sent = self.heard.wrapping_add(outs(&runs));
+        Self { told: self.told, heard: self.heard, sent, runs, ..Self::default() }
     }
 
     /// Nobody will resume this session: only the counts are kept.
@@ -239,26 +243,36 @@ impl SmLedger {
         }
     }
 
-    /// The connection was lost and the session resumed: the receiver has handled `h`, the sender was told `told`. All else was
-    /// lost: the sender sends its part again, ours is given back to be sent again.
-    pub(super) fn resume(&mut self, h: u32, told: u32) -> Vec<Bytes> {
-        let mut again = Again::default();
+    /// The connection was lost and the session resumed: the receiver has handled `h`, the sender was told `told`. All else
+    /// is to come again: the sender sends its part, ours is [`SmLedger::due`] when its turn comes.
+    pub(super) fn resume(&mut self, h: u32, told: u32) {
+        let Again { runs, swallowed, injected, astray } = std::mem::take(&mut self.again);
+        runs.into_iter().for_each(|run| push(&mut self.runs, run));
+        self.swallowed.extend(swallowed);
+        self.injected_bytes += injected.iter().map(Bytes::len).sum::<usize>();
+        self.injected.extend(injected);
+        self.sent = self.heard.wrapping_add(outs(&self.runs));
+        self.bound();
+
+        let mut again = Again { astray, ..Again::default() };
         // What was settled after `told` had been said is sent again too.
         let settled = self.told.wrapping_sub(told);
         if settled != 0 && settled < 1 << 31 {
-            again.push(Run { event: Event::Swallowed, count: settled });
+            again.runs.push_back(Run { event: Event::Swallowed, count: settled });
             again.swallowed.extend((0..settled).map(|_| ANY));
         } else if self.may_be_acked(h) {
             self.cut(h, Some(told));
         }
-        for run in self.runs.drain(..).filter(|run| run.event != Event::Injected) {
-            again.push(run);
-        }
-        self.again.runs.drain(..).for_each(|run| again.push(run));
-        again.swallowed.extend(self.swallowed.drain(..).chain(self.again.swallowed.drain(..)));
+        self.runs.drain(..).for_each(|run| push(&mut again.runs, run));
+        again.swallowed.extend(self.swallowed.drain(..));
+        again.injected.extend(self.injected.drain(..));
         (self.told, self.heard, self.sent) = (told, h, h);
         (self.again, self.asked, self.injected_bytes) = (again, false, 0);
-        self.injected.drain(..).collect()
+    }
+
+    /// Stanzas made here whose turn has come to be sent again.
+    pub(super) fn due(&mut self) -> Vec<Bytes> {
+        self.again.due()
     }
 
     /// A stanza comes in. `looks` is a hash of what does not change when it is sent again. Whatever becomes of it is to be
@@ -274,16 +288,22 @@ impl SmLedger {
         runs * size_of::<Run>()
             + swallowed * size_of::<u64>()
             + self.injected_bytes
-            + self.injected.capacity() * size_of::<Bytes>()
+            + self.again.injected.iter().map(Bytes::len).sum::<usize>()
+            + (self.injected.capacity() + self.again.injected.capacity()) * size_of::<Bytes>()
     }
 }
 
 impl Again {
-    fn push(&mut self, run: Run) {
-        match self.runs.back_mut() {
-            Some(last) if last.event == run.event => last.count = last.count.saturating_add(run.count),
-            _ => self.runs.push_back(run),
+    fn due(&mut self) -> Vec<Bytes> {
+        let mut due = Vec::new();
+        while let Some(run) = self.runs.front().copied().filter(|run| run.event == Event::Injected) {
+            due.extend((0..run.count).map_while(|_| self.injected.pop_front()));
+            self.runs.pop_front();
         }
+        if self.runs.is_empty() && !due.is_empty() {
+            *self = Self::default();
+        }
+        due
     }
 
     fn arrives(&mut self, looks: u64) -> Arrival {
@@ -301,7 +321,7 @@ impl Again {
 
     /// A stanza that may have come again was dealt with; `looks` of one that does not go on.
     fn done(&mut self, looks: Option<u64>) {
-        let Some(run) = self.runs.front_mut() else { return };
+        let Some(run) = self.runs.front_mut().filter(|run| run.event != Event::Injected) else { return };
         let settled = match looks {
             Some(looks) if self.astray => self.swallowed.iter().position(|known| is_like(*known, looks)),
             Some(_) if run.event == Event::Swallowed => Some(0),
@@ -318,6 +338,19 @@ impl Again {
             *self = Self::default();
         }
     }
+}
+
+/// Appends a run; one like the last makes that longer.
+fn push(runs: &mut VecDeque<Run>, run: Run) {
+    match runs.back_mut() {
+        Some(last) if last.event == run.event => last.count = last.count.saturating_add(run.count),
+        _ => runs.push_back(run),
+    }
+}
+
+/// How many stanzas of these the receiver was sent.
+fn outs(runs: &VecDeque<Run>) -> u32 {
+    runs.iter().filter(|run| run.event != Event::Swallowed).fold(0, |sum, run| sum.wrapping_add(run.count))
 }
 
 fn is_like(known: u64, looks: u64) -> bool {

@@ -120,23 +120,29 @@ fn what_was_in_flight_comes_again_and_what_was_settled_stays_settled() {
         }
         let h = random.below(u64::from(model.sent()) + 1) as u32;
         let told = model.told(h);
-        let injected = ledger.resume(h, told);
-        let lost: Vec<_> = model.all.iter().zip(1_u64..).collect();
-        let ours: Vec<_> = lost
-            .iter()
-            .filter(|((event, _, out), _)| *event == Event::Injected && *out > h)
-            .map(|(_, looks)| Bytes::from(looks.to_string()))
-            .collect();
-        assert_eq!(injected, ours, "seed {seed}");
-        for ((event, inn, _), looks) in lost {
+        ledger.resume(h, told);
+        let mut due = VecDeque::from(ledger.due());
+        for ((event, inn, out), looks) in model.all.iter().zip(1_u64..) {
             let arrival = match event {
-                Event::Injected => continue,
+                Event::Injected if *out <= h => continue,
+                Event::Injected => {
+                    let bytes = due.pop_front().unwrap();
+                    assert_eq!(bytes, looks.to_string(), "seed {seed}");
+                    ledger.injected(bytes);
+                    continue;
+                }
                 _ if *inn <= told => continue,
                 Event::Forwarded => Arrival::Again,
                 Event::Swallowed => Arrival::Settled,
             };
+            assert!(due.is_empty(), "seed {seed}: sent again before its turn");
             assert_eq!(comes(&mut ledger, looks), arrival, "seed {seed}");
+            due.extend(ledger.due());
         }
+        assert!(due.is_empty(), "seed {seed}");
+        // All numbers are as they were.
+        let h = h.wrapping_add(random.below(u64::from(model.sent() - h) + 1) as u32);
+        assert_eq!(ledger.ack(h), Ack::Told(model.told(h)), "seed {seed}");
         assert_eq!(ledger.arrives(|| 99), Arrival::New, "seed {seed}");
     }
 }
