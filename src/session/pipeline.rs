@@ -87,7 +87,10 @@ impl Core {
             let number = self.next_item();
             self.carry_out(Passing { number, side, kind, view, role }, decision, found, out);
         }
-        self.script_sends(sends, out);
+        // What a script sent for a stanza that comes again comes again by itself.
+        if !stage.again {
+            self.script_sends(sends, out);
+        }
     }
 
     /// Who may send this, as far as that can be seen: once the server has told who the client is.
