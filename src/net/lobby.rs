@@ -22,6 +22,8 @@ pub(super) enum Word {
     Look(oneshot::Sender<Option<Box<Snapshot>>>),
     /// Your client goes on elsewhere: give up your state.
     Surrender(oneshot::Sender<Box<Kept>>),
+    /// A younger connection asks for the session that you want to resume.
+    Superseded(SmKey),
 }
 
 /// Where a session hears words.
@@ -47,12 +49,16 @@ impl Lobby {
     pub(super) fn enlist(&self, key: SmKey, session: u64) -> Option<Mailbox> {
         let mut inner = self.lock();
         inner.vault.enlist(key, session);
-        if inner.doors.contains_key(&session) {
-            return None;
+        inner.open_door(session)
+    }
+
+    /// A session is about to ask for a key; its mailbox, the first time. Who has asked before is told.
+    pub(super) fn ask(&self, key: &SmKey, session: u64) -> Option<Mailbox> {
+        let mut inner = self.lock();
+        if let Some(door) = inner.vault.ask(key, session).and_then(|before| inner.doors.get(&before)) {
+            let _ = door.send(Word::Superseded(key.clone())); // it may be gone by now
         }
-        let (door, mailbox) = mpsc::unbounded_channel();
-        inner.doors.insert(session, door);
-        Some(mailbox)
+        inner.open_door(session)
     }
 
     /// A session is over.
@@ -110,6 +116,15 @@ impl Lobby {
 }
 
 impl Inner {
+    fn open_door(&mut self, session: u64) -> Option<Mailbox> {
+        if self.doors.contains_key(&session) {
+            return None;
+        }
+        let (door, mailbox) = mpsc::unbounded_channel();
+        self.doors.insert(session, door);
+        Some(mailbox)
+    }
+
     /// The door of the living session with that key.
     fn door(&self, key: &SmKey) -> Option<&mpsc::UnboundedSender<Word>> {
         self.doors.get(&self.vault.owner(key)?)

@@ -343,6 +343,7 @@ impl Pump {
         };
         match word {
             Word::Look(asks) => drop(asks.send(self.session.snapshot())),
+            Word::Superseded(key) => self.feed(Input::Superseded(key)),
             Word::Surrender(heir) => {
                 self.heir = Some(heir);
                 self.feed(Input::Surrender);

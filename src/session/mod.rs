@@ -77,6 +77,7 @@ impl Session {
             Input::Tick => self.core.tick(out),
             Input::Looked(known) => self.core.looked(known, out),
             Input::Claimed(kept) => self.core.claimed(kept, out),
+            Input::Superseded(key) => self.core.superseded(&key, out),
             Input::Surrender => self.core.surrender(out),
             Input::Policy(policy) => self.core.policy = policy,
             Input::Stop => {

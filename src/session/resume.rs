@@ -273,6 +273,18 @@ impl Core {
         out.acts.push(Act::Park(Box::new(kept)));
     }
 
+    /// Another connection asks for the session this one wants to resume.
+    pub(super) fn superseded(&mut self, key: &SmKey, out: &mut Outbox) {
+        use Resuming::{Asked, Claiming, Looking};
+        let Some(Looking(asked) | Asked { asked, .. } | Claiming { asked, .. }) = self.resuming.as_deref() else {
+            return;
+        };
+        if asked.key == *key {
+            self.resuming = None;
+            self.leave("a younger connection resumes this session", out);
+        }
+    }
+
     /// Another connection goes on with this session.
     pub(super) fn surrender(&mut self, out: &mut Outbox) {
         if self.over {

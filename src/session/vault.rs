@@ -17,6 +17,9 @@ pub struct Vault {
     /// Which living session answers to a key, and the other way round.
     owners: BTreeMap<SmKey, u64>,
     keys: BTreeMap<u64, SmKey>,
+    /// Which session was the last to ask for a key, and has not got it yet.
+    askers: BTreeMap<SmKey, u64>,
+    asked: BTreeMap<u64, SmKey>,
 }
 
 #[derive(Debug)]
@@ -30,7 +33,15 @@ impl Vault {
     /// An empty one.
     #[must_use]
     pub fn new(limits: VaultLimits) -> Self {
-        Self { limits, parked: BTreeMap::new(), bytes: 0, owners: BTreeMap::new(), keys: BTreeMap::new() }
+        Self {
+            limits,
+            parked: BTreeMap::new(),
+            bytes: 0,
+            owners: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            askers: BTreeMap::new(),
+            asked: BTreeMap::new(),
+        }
     }
 
     /// A living session answers to this key from now on, and to no other.
@@ -42,8 +53,26 @@ impl Vault {
         self.keys.insert(session, key);
     }
 
+    /// A session asks for a key (`Act::Look`). Gives the one that has asked for it before, if it is not known to have ended:
+    /// it must be told [`Input::Superseded`](super::Input::Superseded). Whoever asks last will have the session, for a word
+    /// of the server's that comes late must not take it away from a younger connection.
+    pub fn ask(&mut self, key: &SmKey, session: u64) -> Option<u64> {
+        self.unask(session);
+        self.asked.insert(session, key.clone());
+        let before = self.askers.insert(key.clone(), session)?;
+        self.asked.remove(&before);
+        Some(before)
+    }
+
+    fn unask(&mut self, session: u64) {
+        if let Some(key) = self.asked.remove(&session) {
+            self.askers.remove(&key);
+        }
+    }
+
     /// A session is over: it answers to nothing any more.
     pub fn release(&mut self, session: u64) {
+        self.unask(session);
         if let Some(key) = self.keys.remove(&session) {
             self.owners.remove(&key);
         }

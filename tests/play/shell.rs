@@ -76,6 +76,9 @@ pub(crate) fn serve(house: &mut impl House, now: Timestamp) -> Result<(), String
             // It has given up since: nothing must be taken out of the vault for it.
             Deed::Look(_) | Deed::Claim(_) if house.session(number).is_over() => {}
             Deed::Look(key) => {
+                if let Some(before) = house.shell().vault.ask(&key, number) {
+                    house.answer(before, Input::Superseded(key.clone()))?;
+                }
                 let known = look(house, number, now, &key);
                 house.answer(number, Input::Looked(known))?;
             }

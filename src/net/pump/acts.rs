@@ -4,6 +4,7 @@
 //! session still hears of time and of being stopped.
 
 use super::super::dial;
+use super::super::lobby::Mailbox;
 use super::super::wire::Wire;
 use super::{Leg, Pump, SIDES};
 use crate::session::{Act, How, Input, Kept, SmKey};
@@ -42,7 +43,7 @@ impl Pump {
                 Act::StartTls(side) => self.start_tls(side).await,
                 Act::Enlist(key) => {
                     let mailbox = self.shared.lobby.enlist(key, self.info.number);
-                    self.mailbox = mailbox.or_else(|| self.mailbox.take());
+                    self.keep(mailbox);
                 }
                 Act::Look(key) => self.look(key).await,
                 Act::Claim(key) => self.claim(key).await,
@@ -62,8 +63,16 @@ impl Pump {
         refused.into_iter().for_each(|kept| self.shared.lobby.park(kept));
     }
 
+    fn keep(&mut self, mailbox: Option<Mailbox>) {
+        if mailbox.is_some() {
+            self.mailbox = mailbox;
+        }
+    }
+
     async fn look(&mut self, key: SmKey) {
         let shared = Arc::clone(&self.shared);
+        let mailbox = shared.lobby.ask(&key, self.info.number);
+        self.keep(mailbox);
         if let Some(known) = self.meanwhile(shared.lobby.look(&key)).await {
             self.now = self.clock.now();
             self.feed(Input::Looked(known));
