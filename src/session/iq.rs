@@ -291,7 +291,7 @@ impl Core {
 
     /// Whether a request of this namespace to this peer is under way.
     pub(super) fn is_asked(&self, namespace: &str, peer: Peer) -> bool {
-        let place = self.tally.iqs.iter().position(|iq| iq.ns == namespace);
+        let place = self.tally.find(namespace);
         self.iqs.any(Side::Client, |row| row.peer == peer && row.namespace.is_some() && row.namespace == place)
     }
 
