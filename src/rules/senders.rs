@@ -88,9 +88,7 @@ fn copies(stanza: &View<'_>, modes: &Modes, asked: &dyn Fn(&str) -> bool, found:
 }
 
 fn push(stanza: &View<'_>, account: &Account, mode: Mode, found: &mut Vec<Finding>) -> Option<Enforce> {
-    let is_push = stanza.kind().as_deref() == Some("set")
-        && stanza.head.payload.is_some_and(|payload| stanza.name_is(&payload, ns::ROSTER, "query"));
-    if !is_push || mode == Mode::Off {
+    if mode == Mode::Off || stanza.kind().as_deref() != Some("set") || !holds_a_roster(stanza) {
         return None;
     }
     let from = stanza.from();
@@ -110,6 +108,14 @@ fn push(stanza: &View<'_>, account: &Account, mode: Mode, found: &mut Vec<Findin
             (mode == Mode::Enforce).then_some(Enforce::Bounce(error))
         }
     }
+}
+
+/// Whether any child is a roster. There should be one child only (rule 5); with more, each library picks its own.
+fn holds_a_roster(stanza: &View<'_>) -> bool {
+    let first = stanza.head.payload.is_some_and(|payload| stanza.name_is(&payload, ns::ROSTER, "query"));
+    let any = |iq: &Element| iq.children().any(|child| child.is(ns::ROSTER, "query"));
+    let more = stanza.head.children > 1;
+    first || more && parse_element(stanza.bytes, stanza.root, stanza.head).ok().as_ref().is_some_and(any)
 }
 
 /// Whether a carbon or an archive's message can be in there at all.

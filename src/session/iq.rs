@@ -148,6 +148,21 @@ impl Core {
         self.iqs.find(answerer.other(), self.account.hash(id.as_bytes()), &id, peer, fits)
     }
 
+    /// The request that a script answers in the place of `answerer`. It speaks to whoever asked, who knows nothing of another
+    /// id or address that a script has put into the request.
+    pub(super) fn find_own_row(&self, answerer: Side, id: &str, address: Option<&str>) -> Option<(At, Row)> {
+        let peer = self.account.peer(address);
+        let fits = |row: &Row| {
+            row.id() == id
+                && match (answerer, self.account.peer(row.address())) {
+                    (Side::Server, asked) => peer.may_answer_client(asked, row.bound),
+                    (Side::Client, asker) => peer.may_answer_server(asker),
+                }
+        };
+        let at = self.iqs.find_own(answerer.other(), fits)?;
+        Some((at, self.iqs.row(at)?.clone()))
+    }
+
     /// What becomes of an answer from `side`, for the state its request is in.
     fn weigh_row(&mut self, side: Side, at: At, id: &str, found: &mut Vec<Finding>) -> Option<Decision> {
         let row = self.iqs.row(at)?;
@@ -289,7 +304,7 @@ impl Core {
 
     /// Whether a request of this namespace to this peer is under way.
     pub(super) fn is_asked(&self, namespace: &str, peer: Peer) -> bool {
-        let place = self.tally.iqs.iter().position(|iq| iq.ns == namespace);
+        let place = self.tally.find(namespace);
         self.iqs.any(Side::Client, |row| row.peer == peer && row.namespace.is_some() && row.namespace == place)
     }
 

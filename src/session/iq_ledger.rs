@@ -247,6 +247,15 @@ impl IqLedger {
         *counter = counter.saturating_sub(1);
     }
 
+    /// The oldest request of `requester` that is still to be answered, as that peer knows it itself. Looks at every row.
+    pub(super) fn find_own(&self, requester: Side, fits: impl Fn(&Row) -> bool) -> Option<At> {
+        let table = self.table_ref(requester);
+        let open = |row: &Row| row.asker == Asker::Peer && row.state != State::Answered;
+        let mut rows = table.spent.iter().chain(table.waiting.iter());
+        let found = rows.find(|at| table.rows.get(*at as usize).is_some_and(|row| open(row) && fits(row)))?;
+        Some(At(requester, found))
+    }
+
     /// Whether any request of `requester` satisfies this. Looks at every row: not for the common case.
     pub(super) fn any(&self, requester: Side, matches: impl Fn(&Row) -> bool) -> bool {
         let table = self.table_ref(requester);

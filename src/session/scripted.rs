@@ -6,7 +6,7 @@
 use super::core::Core;
 use super::decide::Decision;
 use super::iq::rewritten;
-use super::iq_ledger::{Asker, Found, Request, State};
+use super::iq_ledger::{Asker, Request, State};
 use super::judge::Judged;
 use super::pipeline::{is_answer, kind_of};
 use super::{Note, Origin, Outbox, Pair};
@@ -171,11 +171,7 @@ impl Core {
     fn script_answers(&mut self, answerer: Side, view: &View<'_>) -> Result<Option<Pair>, String> {
         let id = view.id().unwrap_or_default();
         let address = if answerer == Side::Server { view.from() } else { view.to() };
-        let open = match self.find_row(answerer, &id, address.as_deref()) {
-            Found::Row(at) => self.iqs.row(at).filter(|row| row.state != State::Answered).map(|row| (at, row.clone())),
-            _ => None,
-        };
-        let Some((at, row)) = open else {
+        let Some((at, row)) = self.find_own_row(answerer, &id, address.as_deref()) else {
             return Err(format!(
                 "nothing that it could answer is under way with the id {id:?} (RFC 6120 §8.2.3 rule 4)"
             ));

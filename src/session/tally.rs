@@ -161,9 +161,15 @@ impl Tally {
         self.bytes[sender.index()] += bytes as u64;
     }
 
+    /// A namespace's place in [`Tally::iqs`], if it has one or shares one.
+    pub(super) fn find(&self, ns: &str) -> Option<usize> {
+        let place = |ns| self.iqs.iter().position(|count| count.ns == ns);
+        place(ns).or_else(|| if self.iqs.len() >= NAMESPACES { place(OTHERS) } else { None })
+    }
+
     /// A namespace's place in [`Tally::iqs`].
     pub(super) fn namespace(&mut self, ns: &str) -> usize {
-        if let Some(index) = self.iqs.iter().position(|count| count.ns == ns) {
+        if let Some(index) = self.find(ns) {
             return index;
         }
         if self.iqs.len() >= NAMESPACES && ns != OTHERS {
