@@ -20,6 +20,7 @@ const STANZAS: &[(Kind, &str)] = &[
     (Kind::Iq, "<iq type='set' id='1'><vCard xmlns='vcard-temp'/></iq>"),
     (Kind::Iq, "<iq type='set' id='1'><command xmlns='http://jabber.org/protocol/commands'/></iq>"),
     (Kind::Iq, "<iq type='result' id='1'/>"),
+    (Kind::Message, "<message type='chat' to='romeo@example.org'><body>/who</body></message>"),
 ];
 
 /// The fenced blocks of Rhai in a page, each with the line its text begins on.
@@ -69,7 +70,9 @@ fn every_block_of_the_pages_runs() {
                 for (kind, stanza) in STANZAS {
                     let outcome = run(&set, *kind, stanza, side);
                     assert_eq!(outcome.errors, Vec::<String>::new(), "{page}:{line} on {stanza}");
-                    verdicts += usize::from(outcome.verdict != Verdict::Pass || outcome.element.is_some());
+                    let acts =
+                        outcome.verdict != Verdict::Pass || outcome.element.is_some() || !outcome.sends.is_empty();
+                    verdicts += usize::from(acts);
                 }
             }
             assert!(verdicts > 0, "{page}:{line} does nothing to any of the stanzas here");

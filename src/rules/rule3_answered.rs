@@ -2,7 +2,7 @@
 
 use super::iq::quoted;
 use super::{Finding, Rule, RuleInfo};
-use crate::xmpp::{Condition, StanzaError};
+use crate::xmpp::{Condition, Side, StanzaError};
 
 pub(super) const INFO: RuleInfo = RuleInfo {
     rule: Rule::Answered,
@@ -24,9 +24,9 @@ const BY: &str = "iqtap.invalid";
 /// A request that waited too long.
 #[derive(Clone, Copy, Debug)]
 pub struct Overdue<'a> {
-    /// Its id.
-    pub id: &'a str,
-    /// Whom it asked (or who asked), if it said so.
+    /// Who owes the answer.
+    pub responder: Side,
+    /// Whom it asked (or who asked the client), if it said so.
     pub address: Option<&'a str>,
     /// How long it has waited, in microseconds.
     pub micros: u64,
@@ -37,10 +37,13 @@ pub struct Overdue<'a> {
 /// The finding, and the error that answers the request if the rule is enforced.
 #[must_use]
 pub fn unanswered(request: &Overdue<'_>) -> (Finding, StanzaError) {
-    let whom = request.address.map_or_else(String::new, |address| format!(" ({})", quoted(address)));
-    let why = if request.stopped { "; a script stopped it or its answer" } else { "" };
+    let other = request.address.map_or_else(|| "the server".to_owned(), quoted);
     let waited = seconds(request.micros);
-    let text = format!("the request with the id {}{whom} was not answered within {waited}{why}", quoted(request.id));
+    let why = if request.stopped { "; a script stopped the request or its answer" } else { "" };
+    let text = match request.responder {
+        Side::Server => format!("{other} did not answer within {waited}{why}"),
+        Side::Client => format!("the client did not answer {other} within {waited}{why}"),
+    };
     let mut error = StanzaError::new(Condition::RemoteServerTimeout).with_text(format!("no answer within {waited}"));
     error.by = Some(BY.to_owned());
     (Finding::violation(Rule::Answered, text), error)

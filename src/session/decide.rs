@@ -22,7 +22,7 @@ pub(super) enum Decision {
     Bounce(StanzaError, String),
     Reply(Element, String),
     /// Goes on after so many microseconds.
-    Hold(u64),
+    Hold(u64, String),
 }
 
 /// A stanza on its way through the pipeline.
@@ -81,7 +81,7 @@ impl Core {
                 self.saw(stanza, Fate::Answered(by.clone()), found, None, out);
                 self.answer(stanza, &reply, by, out);
             }
-            Decision::Hold(_) => {} // it was put aside before it came here
+            Decision::Hold(..) => {} // it was put aside before it came here
         }
     }
 

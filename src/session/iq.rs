@@ -345,7 +345,7 @@ impl Core {
         let mode = self.policy.rules.get(responder, Rule::Answered);
         let Some(row) = self.iqs.row(at) else { return };
         let micros = self.now.0.saturating_sub(row.at.0);
-        let overdue = Overdue { id: row.id(), address: row.address(), micros, stopped: row.stopped };
+        let overdue = Overdue { responder, address: row.address(), micros, stopped: row.stopped };
         let (finding, error) = rules::unanswered(&overdue);
         let (number, id) = (row.number, row.id().to_owned());
         let answers = mode == Mode::Enforce && row.asker == Asker::Peer;

@@ -8,9 +8,10 @@ use super::core::{ClientPhase, Core, ServerPhase};
 use super::decide::{Decision, Passing};
 use super::iq::Role;
 use super::sm_ledger::Arrival;
-use super::{Fate, Origin, Outbox, What};
+use super::{Fate, Note, Origin, Outbox, What};
 use crate::policy::{ClientTls, SmMode};
 use crate::rules::{self, Enforce, Finding, Severity};
+use crate::script::LogLine;
 use crate::xml::{Element, Node, View};
 use crate::xmpp::{Condition, Kind, Side, ns};
 
@@ -74,15 +75,17 @@ impl Core {
         if self.jid.is_some() && !stage.released && self.policy.scripts.listens(kind) {
             (decision, sends) = self.scripted(side, kind, view, decision, &mut found, out);
         }
-        if let Decision::Hold(micros) = decision
+        if let Decision::Hold(micros, by) = &decision
             && !self.draining
         {
-            self.hold(side, view, stage.again, micros);
+            let what = format!("lets the {} wait {} ms", kind.name(), micros / 1000);
+            out.notes.push(Note::Log(LogLine { level: "info", text: what, script: by.clone() }));
+            self.hold(side, view, stage.again, *micros);
         } else {
             if kind == Kind::Iq && self.jid.is_none() && side == Side::Client && matches!(decision, Decision::Forward) {
                 self.watch_login(view);
             }
-            let decision = if matches!(decision, Decision::Hold(_)) { Decision::Forward } else { decision };
+            let decision = if matches!(decision, Decision::Hold(..)) { Decision::Forward } else { decision };
             self.spend(side, role);
             let number = self.next_item();
             self.carry_out(Passing { number, side, kind, view, role }, decision, found, out);

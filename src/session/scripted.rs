@@ -74,7 +74,7 @@ impl Core {
         let sends = outcome.sends;
         let decision = match (outcome.verdict, outcome.element) {
             (Verdict::Pass, None) if failed => return (self.script_failed(), sends),
-            (Verdict::Hold(micros), _) => Decision::Hold(micros),
+            (Verdict::Hold(micros), _) => Decision::Hold(micros, by),
             (Verdict::Pass, None) => Decision::Forward,
             (Verdict::Pass, Some(element)) => Decision::Change(element, by),
             (Verdict::Drop, _) => Decision::Drop(by),
