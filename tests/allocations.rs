@@ -1,6 +1,8 @@
 //! What an untouched stanza costs in steady state: no allocation (`design.md` §13), with rules reporting and the ledgers on.
+//! And what a hostile peer can make a session keep: no more than ARCHITECTURE.md says.
 
 use iqtap::policy::{ClientTls, Policy, Route, ServerTls};
+use iqtap::rules::{Mode, Modes};
 use iqtap::session::{Input, Outbox, Session};
 use iqtap::xmpp::{Side, Timestamp};
 use std::sync::Arc;
@@ -14,9 +16,9 @@ struct Link {
 
 impl Link {
     /// A session whose client is bound, and has stream management on if asked.
-    fn open(sm: bool) -> Self {
+    fn open(sm: bool, policy: Policy) -> Self {
         let route = Route { client_tls: ClientTls::Off, server_tls: ServerTls::Off, ..Route::default() };
-        let session = Session::new(NOW, Arc::new(route), Arc::new(Policy::default()), 1, "127.0.0.1:1", 7);
+        let session = Session::new(NOW, Arc::new(route), Arc::new(policy), 1, "127.0.0.1:1", 7);
         let mut link = Self { session, out: Outbox::default() };
         let stream = |attributes: &str| {
             format!(
@@ -50,12 +52,25 @@ impl Link {
     fn say(&mut self, side: Side, text: &str) {
         self.session.handle(NOW, Input::Bytes(side, text.as_bytes()), &mut self.out);
         self.out.to.iter_mut().for_each(bytes::BytesMut::clear);
+        self.out.acts.clear();
+    }
+
+    /// What a flood makes the session keep at most, in bytes. Notes are told and forgotten.
+    fn kept(&mut self, flood: impl Fn(usize) -> (Side, String), count: usize) -> u64 {
+        allocation_counter::measure(|| {
+            for number in 0..count {
+                let (side, text) = flood(number);
+                self.say(side, &text);
+                self.out.notes.clear();
+            }
+        })
+        .bytes_max
     }
 }
 
 /// What the peers say, many times over. The first rounds may allocate: tables grow to what is used of them.
 fn check(sm: bool, round: &[(Side, &str)]) {
-    let mut link = Link::open(sm);
+    let mut link = Link::open(sm, Policy::default());
     let mut rounds = |count: usize| {
         for _ in 0..count {
             for (side, text) in round {
@@ -103,4 +118,71 @@ fn requests_and_their_answers() {
 fn the_same_under_stream_management() {
     // Counts of one round at a time do not come out right for ever, so the acknowledgements are asked for and not given.
     check(true, &[(Side::Client, TO), (Side::Server, FROM), (Side::Client, "<r xmlns='urn:xmpp:sm:3'/>")]);
+}
+
+/// What ARCHITECTURE.md says of the IQ tables, and of the ledgers of stream management.
+const IQ_BYTES: u64 = 1_200_000;
+const SM_BYTES: u64 = 1_300_000;
+/// What passes through meanwhile.
+const PASSING_BYTES: u64 = 400_000;
+
+fn enforced() -> Policy {
+    Policy { rules: Modes::all(Mode::Enforce), ..Policy::default() }
+}
+
+#[test]
+fn requests_without_end_are_bounded() {
+    for policy in [Policy::default(), enforced()] {
+        let mut link = Link::open(false, policy);
+        let flood = |number: usize| {
+            let long = "x".repeat(number % 2000);
+            let ping = "<ping xmlns='urn:xmpp:ping'/>";
+            match number % 2 {
+                0 => {
+                    (Side::Client, format!("<iq type='get' id='{number}{long}' to='a{number}@example.net'>{ping}</iq>"))
+                }
+                _ => (
+                    Side::Server,
+                    format!("<iq type='get' id='{number}{long}' from='a@example.net/{long}'>{ping}</iq>"),
+                ),
+            }
+        };
+        let kept = link.kept(flood, 20_000);
+        assert!(kept < IQ_BYTES + PASSING_BYTES, "{kept}");
+        let full = link.session.tally().findings.iter().find(|found| found.code == "iq-table-full");
+        assert!(full.is_some_and(|found| found.count > 9_000), "{full:?}");
+    }
+}
+
+#[test]
+fn answers_without_end_leave_nothing() {
+    let mut link = Link::open(false, enforced());
+    let kept =
+        link.kept(|number| (Side::Server, format!("<iq type='result' id='{number}' from='example.org'/>")), 20_000);
+    assert!(kept < PASSING_BYTES, "{kept}");
+    assert_eq!(link.session.tally().stopped, 20_000);
+}
+
+#[test]
+fn a_peer_that_never_acknowledges_is_bounded() {
+    let mut link = Link::open(true, enforced());
+    // One is forwarded, one bounced: each leaves something in both ledgers.
+    let flood = |number: usize| match number % 2 {
+        0 => (
+            Side::Client,
+            format!("<message id='{number}' to='romeo@example.net'><body>{}</body></message>", "x".repeat(500)),
+        ),
+        _ => (
+            Side::Client,
+            format!(
+                "<iq type='get' id='{number}' to='example.org'><a xmlns='{}'/><b xmlns='b'/></iq>",
+                "a".repeat(900)
+            ),
+        ),
+    };
+    let kept = link.kept(flood, 20_000);
+    assert!(kept < SM_BYTES + PASSING_BYTES, "{kept}");
+    assert!(link.session.snapshot().is_none(), "it can be resumed no more, and says so");
+    link.say(Side::Server, "<a xmlns='urn:xmpp:sm:3' h='5000'/>");
+    assert!(!link.session.is_over(), "but it lives: {:?}", link.out.notes);
 }
