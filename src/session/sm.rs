@@ -199,7 +199,10 @@ impl Core {
         let detail = Element::new(ns::SM3, "handled-count-too-high")
             .with_attr("h", h.to_string())
             .with_attr("send-count", sent.to_string());
-        let error = StreamError { detail: Some(Box::new(detail)), ..StreamError::new(StreamCondition::UndefinedCondition, text) };
+        let error = StreamError {
+            detail: Some(Box::new(detail)),
+            ..StreamError::new(StreamCondition::UndefinedCondition, text)
+        };
         self.sm = None; // the counts are worth nothing any more
         self.fail(receiver, error, out);
     }
