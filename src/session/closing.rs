@@ -55,7 +55,7 @@ impl Core {
         if self.over {
             return;
         }
-        if self.close_deadline.is_some_and(|deadline| self.now >= deadline) {
+        if self.close_is_late() {
             self.end_both(out);
         } else if self.login_is_late() {
             let text = "no resource was bound in time";
@@ -63,6 +63,11 @@ impl Core {
         } else {
             self.overdue(out);
         }
+    }
+
+    /// Whether a peer has had long enough to end its stream after the other did.
+    pub(super) fn close_is_late(&self) -> bool {
+        self.close_deadline.is_some_and(|deadline| self.now >= deadline)
     }
 
     /// The process is being stopped.

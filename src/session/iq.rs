@@ -202,20 +202,20 @@ impl Core {
         found: &mut Vec<Finding>,
     ) -> Decision {
         let Role::Request { namespace, timed, again } = role else { return decision };
+        let id = view.id().unwrap_or_default();
+        let own = if side == Side::Client { view.to() } else { view.from() };
+        if again && let Some(at) = self.iqs.find_carried_over(side, &id, own.as_deref()) {
+            return self.admit_again(at, decision);
+        }
         let changed = match &decision {
             Decision::Forward | Decision::Drop(_) => None,
             Decision::Change(element, _) => Some(element),
             Decision::Bounce(..) | Decision::Reply(..) | Decision::Hold(..) => return decision,
         };
         let stopped = matches!(decision, Decision::Drop(_));
-        let id = view.id().unwrap_or_default();
-        let own = if side == Side::Client { view.to() } else { view.from() };
         let id_seen = changed.map_or(&*id, |element| element.attr("id").unwrap_or_default());
         let name = if side == Side::Client { "to" } else { "from" };
         let seen = changed.map_or(own.as_deref(), |element| element.attr(name));
-        if again && matches!(self.find_row(side.other(), id_seen, seen), Found::Row(_)) {
-            return decision;
-        }
         let id_seen = rewritten(id_seen);
         let request = Request {
             id: &id,
@@ -252,6 +252,18 @@ impl Core {
     /// Whether we answer in the place of that side where it does not.
     fn answers_for(&self, responder: Side) -> bool {
         self.policy.rules.get(responder, Rule::Answered) == Mode::Enforce
+    }
+
+    /// A request comes again that was lost on its way before a resumption: its row is there, and whoever was answered for it
+    /// meanwhile is not answered again.
+    fn admit_again(&mut self, at: At, decision: Decision) -> Decision {
+        let answered = self.iqs.row(at).is_some_and(|row| row.state == State::Answered);
+        match decision {
+            Decision::Forward | Decision::Change(..) | Decision::Hold(..) => return decision,
+            Decision::Drop(_) if !answered => self.iqs.row_mut(at).into_iter().for_each(|row| row.stopped = true),
+            Decision::Drop(_) | Decision::Bounce(..) | Decision::Reply(..) => self.iqs.close(at),
+        }
+        if answered { Decision::Drop(LATE.to_owned()) } else { decision }
     }
 
     fn too_many(&mut self, side: Side, decision: Decision, found: &mut Vec<Finding>) -> Decision {

@@ -256,6 +256,15 @@ impl IqLedger {
         Some(At(requester, found))
     }
 
+    /// The oldest request of an earlier connection that its sender has written so. Looks at every row.
+    pub(super) fn find_carried_over(&self, requester: Side, id: &str, address: Option<&str>) -> Option<At> {
+        let table = self.table_ref(requester);
+        let same =
+            |row: &Row| row.number == 0 && row.asker == Asker::Peer && row.id() == id && row.address() == address;
+        let mut rows = table.spent.iter().chain(table.waiting.iter());
+        rows.find(|at| table.rows.get(*at as usize).is_some_and(same)).map(|found| At(requester, found))
+    }
+
     /// Whether any request of `requester` satisfies this. Looks at every row: not for the common case.
     pub(super) fn any(&self, requester: Side, matches: impl Fn(&Row) -> bool) -> bool {
         let table = self.table_ref(requester);

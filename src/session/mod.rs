@@ -74,7 +74,12 @@ impl Session {
             Input::DialFailed(why) => self.core.dial_failed(&why, out),
             Input::TlsUp(side, info) => self.core.tls_up(side, info, out),
             Input::TlsFailed(side, why) => self.core.tls_failed(side, &why, out),
-            Input::Tick => self.core.tick(out),
+            Input::Tick => {
+                if self.core.close_is_late() {
+                    self.let_go(true, out);
+                }
+                self.core.tick(out);
+            }
             Input::Looked(known) => self.core.looked(known, out),
             Input::Claimed(kept) => self.core.claimed(kept, out),
             Input::Superseded(key) => self.core.superseded(&key, out),
@@ -186,6 +191,7 @@ impl Session {
             match self.scanners[side.index()].scan(rest) {
                 Step::More => return at,
                 Step::Refused(refusal) => {
+                    self.let_go(true, out);
                     self.core.refused(side, &refusal, out);
                     return buffer.len();
                 }

@@ -13,7 +13,7 @@
 
 use super::core::Core;
 use super::iq_ledger::IqLedger;
-use super::sm::{Sm, SmKey, backwards, count, failed, ns_of};
+use super::sm::{Sm, SmKey, backwards, bad_ack, count, failed, ns_of};
 use super::sm_ledger::{Ack, SmLedger};
 use super::{Act, Fate, How, Note, Origin, Outbox, What};
 use crate::rules::Finding;
@@ -172,8 +172,9 @@ impl Core {
     pub(super) fn resumed_by_server(&mut self, view: &View<'_>, out: &mut Outbox) {
         match self.resuming.take().map(|resuming| *resuming) {
             Some(Resuming::Asked { asked, told, .. }) => {
+                let Some(h) = count(view) else { return self.resumed_uncounted(view, out) };
                 out.acts.push(Act::Claim(asked.key.clone()));
-                let (h, bytes) = (count(view).unwrap_or_default(), self.as_it_came(view));
+                let bytes = self.as_it_came(view);
                 self.resuming = Some(Box::new(Resuming::Claiming { asked, told, h, bytes }));
             }
             other => {
@@ -181,6 +182,15 @@ impl Core {
                 self.unexpected(Side::Server, view, out);
             }
         }
+    }
+
+    /// `<resumed/>` that does not say how much was handled: any count we made up would be false.
+    fn resumed_uncounted(&mut self, view: &View<'_>, out: &mut Outbox) {
+        let text = "a <resumed/> must say how many stanzas were handled: h='...'";
+        let number = self.next_item();
+        let found = vec![bad_ack(text)];
+        self.saw_found(number, Side::Server, What::Other, view, Fate::Handled, found, None, out);
+        self.fail(Side::Server, StreamError::new(StreamCondition::UndefinedCondition, text), out);
     }
 
     /// `<failed/>` from the server: it knows that session no more. The client may bind on this stream.

@@ -162,7 +162,7 @@ impl Core {
             return self.not_enabled(receiver, view, out);
         };
         let Some(h) = count(view) else {
-            let finding = violation("sm-bad-ack", "an <a/> must say how many stanzas were handled: h='...'".to_owned());
+            let finding = bad_ack("an <a/> must say how many stanzas were handled: h='...'");
             let fate = Fate::Dropped("sm".to_owned());
             let number = self.next_item();
             return self.saw_found(number, receiver, What::Other, view, fate, vec![finding], None, out);
@@ -309,6 +309,10 @@ pub(super) fn failed(ns: &'static str, condition: Condition) -> Element {
 
 pub(super) fn backwards(h: u32, heard: u32) -> Finding {
     violation("sm-ack-backwards", format!("{h} stanzas are acknowledged now, and before it were {heard}"))
+}
+
+pub(super) fn bad_ack(text: &str) -> Finding {
+    violation("sm-bad-ack", text.to_owned())
 }
 
 fn violation(code: &'static str, text: String) -> Finding {
