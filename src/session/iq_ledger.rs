@@ -256,7 +256,8 @@ impl IqLedger {
     /// The oldest request of an earlier connection that its sender has written so. Looks at every row.
     pub(super) fn find_carried_over(&self, requester: Side, id: &str, address: Option<&str>) -> Option<At> {
         let table = self.table_ref(requester);
-        let same = |row: &Row| row.number == 0 && row.asker == Asker::Peer && row.id() == id && row.address() == address;
+        let same =
+            |row: &Row| row.number == 0 && row.asker == Asker::Peer && row.id() == id && row.address() == address;
         let mut rows = table.spent.iter().chain(table.waiting.iter());
         rows.find(|at| table.rows.get(*at as usize).is_some_and(same)).map(|found| At(requester, found))
     }
