@@ -66,7 +66,7 @@ impl Core {
                     Origin::Rewritten(number, by),
                     out,
                 );
-                self.sm_forwarded(side, out);
+                self.sm_forwarded(side, view, out);
                 self.tally.rewritten += 1;
                 self.answered(role.as_sent(&element));
             }
@@ -148,7 +148,7 @@ impl Core {
 
     fn forward(&mut self, stanza: Passing<'_>, out: &mut Outbox) {
         self.forward_view(stanza.number, stanza.side, What::Stanza(stanza.kind), stanza.view, out);
-        self.sm_forwarded(stanza.side, out);
+        self.sm_forwarded(stanza.side, stanza.view, out);
     }
 
     /// Forwards what was judged: the very bytes. If they lean on the sender's stream root, what it declared is declared on

@@ -44,7 +44,7 @@ impl Core {
     }
 
     fn stanza(&mut self, side: Side, kind: Kind, view: &View<'_>, out: &mut Outbox) {
-        let again = match self.arrives(side, view) {
+        let again = match self.arrives(side, view, out) {
             Arrival::New => false,
             Arrival::Again => true,
             Arrival::Settled => return self.settled(side, kind, view, out),
@@ -58,7 +58,7 @@ impl Core {
         let mut found = Vec::new();
         let enforce = rules::check(view, side, &self.policy.rules, &mut found);
         let enforce = enforce.or_else(|| self.check_sender(side, kind, view, &mut found));
-        let (role, weighed) = match kind {
+        let (mut role, weighed) = match kind {
             Kind::Iq => self.weigh_iq(side, view, stage, &mut found),
             Kind::Message | Kind::Presence => (Role::None, None),
         };
@@ -74,6 +74,7 @@ impl Core {
         let mut sends = Vec::new();
         if self.jid.is_some() && !stage.released && self.policy.scripts.listens(kind) {
             (decision, sends) = self.scripted(side, kind, view, decision, &mut found, out);
+            (decision, role) = self.keep_id(role, view, decision, out);
         }
         if let Decision::Hold(micros, by) = &decision
             && !self.draining

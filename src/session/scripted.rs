@@ -5,7 +5,7 @@
 
 use super::core::Core;
 use super::decide::Decision;
-use super::iq::rewritten;
+use super::iq::{Role, rewritten};
 use super::iq_ledger::{Asker, Request, State};
 use super::judge::Judged;
 use super::pipeline::{is_answer, kind_of};
@@ -119,6 +119,37 @@ impl Core {
                 Decision::Bounce(error, by)
             }
         }
+    }
+
+    /// An answer must leave under the id its request was asked under, or whoever asked will not know it. A script that
+    /// changes that has failed; where one has renamed the request and not the answer, the answer goes on and the request stays
+    /// open.
+    pub(super) fn keep_id(
+        &mut self,
+        role: Role,
+        view: &View<'_>,
+        decision: Decision,
+        out: &mut Outbox,
+    ) -> (Decision, Role) {
+        let Role::Answer { at: Some(at), condition, evicted } = role else { return (decision, role) };
+        let (leaves, changed) = match &decision {
+            Decision::Forward | Decision::Hold(..) => (view.id().unwrap_or_default(), false),
+            Decision::Change(element, _) => (element.attr("id").unwrap_or_default().into(), true),
+            Decision::Drop(_) | Decision::Bounce(..) | Decision::Reply(..) => return (decision, role),
+        };
+        let Some(asked) = self.iqs.row(at).map(|row| row.id()).filter(|asked| rewritten(asked) != rewritten(&leaves))
+        else {
+            return (decision, role);
+        };
+        let why =
+            format!("an answer leaves under the id {leaves:?}, but was asked under {asked:?}: nobody will know it");
+        out.notes.push(Note::ScriptError(why));
+        if changed {
+            let decision = self.script_failed();
+            return self.keep_id(role, view, decision, out);
+        }
+        self.answer_stopped(role);
+        (decision, Role::Answer { at: None, condition, evicted })
     }
 
     /// Our own scripts obey the rules too, whatever the mode: what they make is scanned, and must break no rule that the

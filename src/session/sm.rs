@@ -16,7 +16,7 @@ use super::sm_ledger::{Ack, Arrival, SmLedger};
 use super::{Act, Fate, Origin, Outbox, What};
 use crate::rules::{Finding, Severity};
 use crate::xml::{Element, View};
-use crate::xmpp::{Condition, Kind, Side, StreamCondition, StreamError, ns};
+use crate::xmpp::{Account, Condition, Kind, Side, StreamCondition, StreamError, ns};
 use bytes::Bytes;
 
 /// What a resumable session is known by.
@@ -208,10 +208,13 @@ impl Core {
     }
 
     /// Whether a stanza comes for the first time, or again after a resumption.
-    pub(super) fn arrives(&mut self, side: Side, view: &View<'_>) -> Arrival {
-        let Some(sm) = self.sm.as_mut() else { return Arrival::New };
-        let account = &self.account;
-        sm.counts(side).map_or(Arrival::New, |ledger| ledger.arrives(|| account.hash(&looks(view))))
+    pub(super) fn arrives(&mut self, side: Side, view: &View<'_>, out: &mut Outbox) -> Arrival {
+        let Some(ledger) = self.sm.as_mut().and_then(|sm| sm.counts(side)) else { return Arrival::New };
+        let arrival = ledger.arrives(|| looks(&self.account, view));
+        if arrival != Arrival::New {
+            self.send_due(side, out);
+        }
+        arrival
     }
 
     /// A stanza that comes again, and was dropped or answered here the first time.
@@ -225,9 +228,9 @@ impl Core {
     }
 
     /// A stanza of that side was forwarded.
-    pub(super) fn sm_forwarded(&mut self, side: Side, out: &mut Outbox) {
+    pub(super) fn sm_forwarded(&mut self, side: Side, view: &View<'_>, out: &mut Outbox) {
         if let Some(ledger) = self.sm.as_mut().and_then(|sm| sm.counts(side)) {
-            ledger.forwarded();
+            ledger.forwarded(|| looks(&self.account, view));
             self.send_due(side, out);
             self.ask_for_ack(side, out);
         }
@@ -235,10 +238,8 @@ impl Core {
 
     /// A stanza of that side was not forwarded.
     pub(super) fn sm_swallowed(&mut self, side: Side, view: &View<'_>, out: &mut Outbox) {
-        let Some(sm) = self.sm.as_mut() else { return };
-        let account = &self.account;
-        if let Some(ledger) = sm.counts(side) {
-            ledger.swallowed(account.hash(&looks(view)));
+        if let Some(ledger) = self.sm.as_mut().and_then(|sm| sm.counts(side)) {
+            ledger.swallowed(|| looks(&self.account, view));
             self.send_due(side, out);
             self.ask_for_ack(side, out);
         }
@@ -284,15 +285,11 @@ fn kind_in(bytes: &[u8]) -> Kind {
     }
 }
 
-/// What does not change when a stanza is sent again: servers add a `<delay/>`.
-fn looks(view: &View<'_>) -> Vec<u8> {
-    let mut looks = Vec::with_capacity(128);
-    looks.extend_from_slice(view.name().as_bytes());
-    for part in [view.kind(), view.id(), view.from(), view.to()] {
-        looks.push(0);
-        looks.extend_from_slice(part.unwrap_or_default().as_bytes());
-    }
-    looks
+/// A hash of what does not change when a stanza is sent again: servers add a `<delay/>`. Never 0.
+fn looks(account: &Account, view: &View<'_>) -> u64 {
+    let parts = [view.kind(), view.id(), view.from(), view.to()];
+    let parts = parts.map(Option::unwrap_or_default);
+    account.hash_all([view.name(), &*parts[0], &*parts[1], &*parts[2], &*parts[3]]).max(1)
 }
 
 /// The `h` of an SM element.

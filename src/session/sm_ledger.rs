@@ -17,8 +17,11 @@ const ASK_RUNS: usize = 1024;
 const ASK_BYTES: usize = 128 * 1024;
 /// Past any of these the ledger is merged: it stays true, but what was lost with a connection cannot be told any more.
 const MOST_RUNS: usize = 4 * ASK_RUNS;
-const MOST_SWALLOWED: usize = 8 * ASK_RUNS;
+const MOST_LOOKS: usize = 8 * ASK_RUNS;
 const MOST_BYTES: usize = 4 * ASK_BYTES;
+
+/// Stanzas besides what was in flight that may come before it does.
+const PATIENCE: usize = 256;
 
 /// Looks nobody remembers.
 const ANY: u64 = 0;
@@ -74,8 +77,8 @@ pub(super) struct SmLedger {
     sent: u32,
     /// What happened since, oldest first.
     runs: VecDeque<Run>,
-    /// What the swallowed stanzas among them looked like.
-    swallowed: VecDeque<u64>,
+    /// What the stanzas among them that came in looked like.
+    looks: VecDeque<u64>,
     /// The injected stanzas among them.
     injected: VecDeque<Bytes>,
     injected_bytes: usize,
@@ -87,31 +90,39 @@ pub(super) struct SmLedger {
     merged: bool,
 }
 
-/// What was in flight when a connection was lost, and is not yet again: in its old order, so that it has its old numbers.
+/// What was in flight when a connection was lost, and has not come again: in its old order, so that it has its old numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Again {
     runs: VecDeque<Run>,
-    swallowed: VecDeque<u64>,
+    looks: VecDeque<u64>,
     injected: VecDeque<Bytes>,
-    /// The sender sends something else than before: a stanza is known by its looks then and not by its place.
-    astray: bool,
+    /// Injected stanzas whose turn has come.
+    ready: Vec<Bytes>,
+    /// The stanza at hand is the first of these.
+    matched: bool,
+    /// So many others may come before it is clear that these never will.
+    patience: usize,
 }
 
 impl SmLedger {
-    /// A stanza came in and leaves.
-    pub(super) fn forwarded(&mut self) {
-        self.again.done(None);
+    /// A stanza came in and leaves. `looks`: see [`SmLedger::arrives`].
+    pub(super) fn forwarded(&mut self, looks: impl FnOnce() -> u64) {
+        self.came(looks);
         self.sent = self.sent.wrapping_add(1);
         self.note(Event::Forwarded);
     }
 
-    /// A stanza came in and does not leave. `looks`: see [`SmLedger::arrives`].
-    pub(super) fn swallowed(&mut self, looks: u64) {
-        self.again.done(Some(looks));
-        if !self.merged {
-            self.swallowed.push_back(looks);
-        }
+    /// A stanza came in and does not leave.
+    pub(super) fn swallowed(&mut self, looks: impl FnOnce() -> u64) {
+        self.came(looks);
         self.note(Event::Swallowed);
+    }
+
+    fn came(&mut self, looks: impl FnOnce() -> u64) {
+        self.again.done();
+        if !self.merged {
+            self.looks.push_back(looks());
+        }
     }
 
     /// A stanza made here leaves.
@@ -130,8 +141,8 @@ impl SmLedger {
     }
 
     fn bound(&mut self) {
-        let swallowed = self.swallowed.len() > MOST_SWALLOWED;
-        if self.runs.len() > MOST_RUNS || swallowed || self.injected_bytes > MOST_BYTES {
+        let looks = self.looks.len() > MOST_LOOKS;
+        if self.runs.len() > MOST_RUNS || looks || self.injected_bytes > MOST_BYTES {
             self.merge();
         }
     }
@@ -145,7 +156,7 @@ impl SmLedger {
         let order = [Event::Injected, Event::Forwarded, Event::Swallowed];
         let runs = order.map(|event| Run { event, count: total(event) });
         self.runs = runs.into_iter().filter(|run| run.count > 0).collect();
-        (self.swallowed, self.injected, self.injected_bytes) = Default::default();
+        (self.looks, self.injected, self.injected_bytes) = Default::default();
         self.again = Again::default();
         self.merged = true;
     }
@@ -157,7 +168,7 @@ impl SmLedger {
 
     /// Whether to ask the receiver for an acknowledgement now; says so once until one came.
     pub(super) fn asks(&mut self) -> bool {
-        let much = self.runs.len() > ASK_RUNS || self.injected_bytes > ASK_BYTES || self.swallowed.len() > 4 * ASK_RUNS;
+        let much = self.runs.len() > ASK_RUNS || self.injected_bytes > ASK_BYTES || self.looks.len() > 4 * ASK_RUNS;
         much && !std::mem::replace(&mut self.asked, true)
     }
 
@@ -197,7 +208,7 @@ impl SmLedger {
 
     /// Nobody will resume this session: only the counts are kept.
     pub(super) fn count_only(&mut self) {
-        (self.swallowed, self.injected, self.injected_bytes) = Default::default();
+        (self.looks, self.injected, self.injected_bytes) = Default::default();
         self.merged = true;
     }
 
@@ -232,9 +243,8 @@ impl SmLedger {
         }
         for _ in 0..count {
             match event {
-                Event::Forwarded => break,
-                Event::Swallowed if self.swallowed.pop_front().is_none() => break,
-                Event::Swallowed => {}
+                Event::Forwarded | Event::Swallowed if self.looks.pop_front().is_none() => break,
+                Event::Forwarded | Event::Swallowed => {}
                 Event::Injected => match self.injected.pop_front() {
                     Some(bytes) => self.injected_bytes -= bytes.len(),
                     None => break,
@@ -246,33 +256,35 @@ impl SmLedger {
     /// The connection was lost and the session resumed: the receiver has handled `h`, the sender was told `told`. All else
     /// is to come again: the sender sends its part, ours is [`SmLedger::due`] when its turn comes.
     pub(super) fn resume(&mut self, h: u32, told: u32) {
-        let Again { runs, swallowed, injected, astray } = std::mem::take(&mut self.again);
+        let Again { runs, looks, injected, .. } = std::mem::take(&mut self.again);
         runs.into_iter().for_each(|run| push(&mut self.runs, run));
-        self.swallowed.extend(swallowed);
+        self.looks.extend(looks);
         self.injected_bytes += injected.iter().map(Bytes::len).sum::<usize>();
         self.injected.extend(injected);
         self.sent = self.heard.wrapping_add(outs(&self.runs));
         self.bound();
 
-        let mut again = Again { astray, ..Again::default() };
+        let mut again = Again::default();
         // What was settled after `told` had been said is sent again too.
         let settled = self.told.wrapping_sub(told);
         if settled != 0 && settled < 1 << 31 {
             again.runs.push_back(Run { event: Event::Swallowed, count: settled });
-            again.swallowed.extend((0..settled).map(|_| ANY));
+            again.looks.extend((0..settled).map(|_| ANY));
         } else if self.may_be_acked(h) {
             self.cut(h, Some(told));
         }
         self.runs.drain(..).for_each(|run| push(&mut again.runs, run));
-        again.swallowed.extend(self.swallowed.drain(..));
+        again.looks.extend(self.looks.drain(..));
         again.injected.extend(self.injected.drain(..));
+        again.patience = again.looks.len() + PATIENCE;
+        again.make_ready();
         (self.told, self.heard, self.sent) = (told, h, h);
         (self.again, self.asked, self.injected_bytes) = (again, false, 0);
     }
 
     /// Stanzas made here whose turn has come to be sent again.
     pub(super) fn due(&mut self) -> Vec<Bytes> {
-        self.again.due()
+        std::mem::take(&mut self.again.ready)
     }
 
     /// A stanza comes in. `looks` is a hash of what does not change when it is sent again. Whatever becomes of it is to be
@@ -284,59 +296,64 @@ impl SmLedger {
     /// Bytes of memory this takes.
     pub(super) fn weight(&self) -> usize {
         let runs = self.runs.capacity() + self.again.runs.capacity();
-        let swallowed = self.swallowed.capacity() + self.again.swallowed.capacity();
+        let looks = self.looks.capacity() + self.again.looks.capacity();
         runs * size_of::<Run>()
-            + swallowed * size_of::<u64>()
+            + looks * size_of::<u64>()
             + self.injected_bytes
-            + self.again.injected.iter().map(Bytes::len).sum::<usize>()
+            + self.again.injected.iter().chain(&self.again.ready).map(Bytes::len).sum::<usize>()
             + (self.injected.capacity() + self.again.injected.capacity()) * size_of::<Bytes>()
     }
 }
 
 impl Again {
-    fn due(&mut self) -> Vec<Bytes> {
-        let mut due = Vec::new();
-        while let Some(run) = self.runs.front().copied().filter(|run| run.event == Event::Injected) {
-            due.extend((0..run.count).map_while(|_| self.injected.pop_front()));
-            self.runs.pop_front();
-        }
-        if self.runs.is_empty() && !due.is_empty() {
-            *self = Self::default();
-        }
-        due
-    }
-
     fn arrives(&mut self, looks: u64) -> Arrival {
-        let expected = self.runs.front().map(|run| run.event);
-        let settled = match expected {
-            None => return Arrival::New,
-            Some(Event::Swallowed) if !self.astray => {
-                self.astray = !self.swallowed.front().is_some_and(|known| is_like(*known, looks));
-                !self.astray
+        let Some(at) = self.looks.iter().position(|known| *known == looks || *known == ANY) else {
+            self.matched = false;
+            self.patience = self.patience.saturating_sub(1);
+            if self.patience == 0 {
+                self.give_up();
             }
-            _ => self.astray && self.swallowed.iter().any(|known| is_like(*known, looks)),
+            return Arrival::New;
         };
-        if settled { Arrival::Settled } else { Arrival::Again }
+        // Those before it do not come again: they are sent in their order.
+        (0..at).for_each(|_| self.pop());
+        self.matched = true;
+        match self.runs.front().map(|run| run.event) {
+            Some(Event::Swallowed) => Arrival::Settled,
+            _ => Arrival::Again,
+        }
     }
 
-    /// A stanza that may have come again was dealt with; `looks` of one that does not go on.
-    fn done(&mut self, looks: Option<u64>) {
-        let Some(run) = self.runs.front_mut().filter(|run| run.event != Event::Injected) else { return };
-        let settled = match looks {
-            Some(looks) if self.astray => self.swallowed.iter().position(|known| is_like(*known, looks)),
-            Some(_) if run.event == Event::Swallowed => Some(0),
-            _ => None,
-        };
-        if let Some(at) = settled {
-            self.swallowed.remove(at);
+    /// The stanza at hand was dealt with.
+    fn done(&mut self) {
+        if std::mem::take(&mut self.matched) {
+            self.pop();
         }
-        run.count -= 1;
-        if run.count == 0 {
+    }
+
+    /// Takes off the first stanza that comes in, and makes ready what was injected behind it.
+    fn pop(&mut self) {
+        self.looks.pop_front();
+        if let Some(run) = self.runs.front_mut() {
+            run.count -= 1;
+            if run.count == 0 {
+                self.runs.pop_front();
+            }
+        }
+        self.make_ready();
+    }
+
+    fn make_ready(&mut self) {
+        while let Some(run) = self.runs.front().copied().filter(|run| run.event == Event::Injected) {
+            self.ready.extend((0..run.count).map_while(|_| self.injected.pop_front()));
             self.runs.pop_front();
         }
-        if self.runs.is_empty() {
-            *self = Self::default();
-        }
+    }
+
+    /// The sender goes on with something else: what was injected among what it leaves out is sent all the same.
+    fn give_up(&mut self) {
+        self.ready.extend(self.injected.drain(..));
+        *self = Self { ready: std::mem::take(&mut self.ready), ..Self::default() };
     }
 }
 
@@ -351,10 +368,6 @@ fn push(runs: &mut VecDeque<Run>, run: Run) {
 /// How many stanzas of these the receiver was sent.
 fn outs(runs: &VecDeque<Run>) -> u32 {
     runs.iter().filter(|run| run.event != Event::Swallowed).fold(0, |sum, run| sum.wrapping_add(run.count))
-}
-
-fn is_like(known: u64, looks: u64) -> bool {
-    known == looks || known == ANY
 }
 
 #[cfg(test)]

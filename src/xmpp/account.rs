@@ -4,8 +4,8 @@
 //! `BoB@X`. Must not allocate for an address that is prepared already, as nearly all are.
 
 use super::jid::{self, Jid};
+use ahash::RandomState;
 use std::borrow::Cow;
-use std::hash::{DefaultHasher, Hasher};
 
 /// The client of a session, as far as the server has told who it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,10 +83,13 @@ impl Account {
     /// A hash that follows from the session's secret.
     #[must_use]
     pub fn hash(&self, bytes: &[u8]) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        hasher.write_u64(self.seed);
-        hasher.write(bytes);
-        hasher.finish()
+        RandomState::with_seeds(self.seed, 1, 2, 3).hash_one(bytes)
+    }
+
+    /// The same of several texts.
+    #[must_use]
+    pub fn hash_all<const N: usize>(&self, texts: [&str; N]) -> u64 {
+        RandomState::with_seeds(self.seed, 4, 5, 6).hash_one(texts)
     }
 }
 
