@@ -1,8 +1,11 @@
-//! What an untouched stanza costs in steady state: no allocation (`design.md` §13), with rules reporting and the ledgers on.
+//! What an untouched stanza costs in steady state: no allocation (`design.md` §13), with rules reporting and the ledgers on. And
+//! what may wait while a script holds a stanza.
 
 use iqtap::policy::{ClientTls, Policy, Route, ServerTls};
+use iqtap::script::{ScriptLimits, ScriptSet};
 use iqtap::session::{Input, Outbox, Session};
 use iqtap::xmpp::{Side, Timestamp};
+use std::path::Path;
 use std::sync::Arc;
 
 const NOW: Timestamp = Timestamp(1_767_427_200_000_000);
@@ -15,8 +18,12 @@ struct Link {
 impl Link {
     /// A session whose client is bound, and has stream management on if asked.
     fn open(sm: bool) -> Self {
+        Self::open_under(Policy::default(), sm)
+    }
+
+    fn open_under(policy: Policy, sm: bool) -> Self {
         let route = Route { client_tls: ClientTls::Off, server_tls: ServerTls::Off, ..Route::default() };
-        let session = Session::new(NOW, Arc::new(route), Arc::new(Policy::default()), 1, "127.0.0.1:1", 7);
+        let session = Session::new(NOW, Arc::new(route), Arc::new(policy), 1, "127.0.0.1:1", 7);
         let mut link = Self { session, out: Outbox::default() };
         let stream = |attributes: &str| {
             format!(
@@ -103,4 +110,20 @@ fn requests_and_their_answers() {
 fn the_same_under_stream_management() {
     // Counts of one round at a time do not come out right for ever, so the acknowledgements are asked for and not given.
     check(true, &[(Side::Client, TO), (Side::Server, FROM), (Side::Client, "<r xmlns='urn:xmpp:sm:3'/>")]);
+}
+
+#[test]
+fn what_waits_behind_a_held_stanza_is_bounded_however_small_it_is() {
+    let hold = "fn on_message(stanza) { return hold(60); }";
+    let scripts = ScriptSet::from_text(Path::new("hold.rhai"), hold, ScriptLimits::default()).expect("it compiles");
+    let mut link = Link::open_under(Policy { scripts, ..Policy::default() }, false);
+    link.say(Side::Client, TO);
+    let mut blanks = 0;
+    let info = allocation_counter::measure(|| {
+        while link.session.wants(Side::Client) && blanks < 300_000 {
+            link.say(Side::Client, " ");
+            blanks += 1;
+        }
+    });
+    assert!(info.bytes_current < 1 << 20, "{blanks} blanks take {info:?}");
 }

@@ -21,6 +21,7 @@ const HOLD_BYTES: usize = 256 * 1024;
 pub(super) struct Hold {
     until: Timestamp,
     queue: VecDeque<Waiting>,
+    /// What they take, about.
     bytes: usize,
 }
 
@@ -33,6 +34,13 @@ pub(super) struct Waiting {
     /// As it stood on the wire, if that differs.
     untidy: Option<Bytes>,
     turn: Turn,
+}
+
+impl Waiting {
+    /// Bytes of memory it takes: a blank that waits takes much more than one.
+    fn weight(&self) -> usize {
+        size_of::<Self>() + self.bytes.len() + self.untidy.as_ref().map_or(0, Bytes::len)
+    }
 }
 
 /// What is done with an item when its turn comes.
@@ -73,7 +81,7 @@ impl Core {
         let until = Timestamp(self.now.0.saturating_add(micros));
         let hold = self.holds[side.index()].get_or_insert_default();
         hold.until = until;
-        hold.bytes += waiting.bytes.len();
+        hold.bytes += waiting.weight();
         hold.queue.push_front(waiting);
     }
 
@@ -89,8 +97,9 @@ impl Core {
         let turn = if self.acks_meanwhile(side, kind, view, out) { Turn::Told } else { Turn::Fresh };
         let Some(hold) = &mut self.holds[side.index()] else { return };
         let bytes = Bytes::copy_from_slice(view.bytes);
-        hold.bytes += bytes.len();
-        hold.queue.push_back(Waiting { kind, bytes, head: *view.head, untidy, turn });
+        let waiting = Waiting { kind, bytes, head: *view.head, untidy, turn };
+        hold.bytes += waiting.weight();
+        hold.queue.push_back(waiting);
     }
 
     /// Deals with an acknowledgement, or the wish for one, at once; whether it was that.
@@ -122,7 +131,7 @@ impl Core {
             let place = &mut self.holds[side.index()];
             let Some(hold) = place.as_mut().filter(|hold| at_once || hold.until <= self.now) else { continue };
             let waiting = hold.queue.pop_front();
-            hold.bytes -= waiting.as_ref().map_or(0, |waiting| waiting.bytes.len());
+            hold.bytes -= waiting.as_ref().map_or(0, Waiting::weight);
             if hold.queue.is_empty() {
                 *place = None;
                 self.resume(side);
