@@ -50,12 +50,17 @@ impl Core {
         }
     }
 
+    /// Whether a peer has had all the time there is to answer a goodbye.
+    pub(super) fn closes_now(&self) -> bool {
+        self.close_deadline.is_some_and(|deadline| self.now >= deadline)
+    }
+
     /// Time has passed.
     pub(super) fn tick(&mut self, out: &mut Outbox) {
         if self.over {
             return;
         }
-        if self.close_deadline.is_some_and(|deadline| self.now >= deadline) {
+        if self.closes_now() {
             self.end_both(out);
         } else if self.login_is_late() {
             let text = "no resource was bound in time";
