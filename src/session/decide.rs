@@ -21,9 +21,12 @@ pub(super) enum Decision {
     Drop(String),
     Bounce(StanzaError, String),
     Reply(Element, String),
-    /// Goes on after so many microseconds.
-    Hold(u64),
+    /// Goes on after so many microseconds, as a script has changed it before.
+    Hold(u64, Option<Box<Edited>>),
 }
+
+/// A stanza as a script has changed it, and which.
+pub(super) type Edited = (Element, String);
 
 /// A stanza on its way through the pipeline.
 #[derive(Clone, Copy)]
@@ -81,7 +84,7 @@ impl Core {
                 self.saw(stanza, Fate::Answered(by.clone()), found, None, out);
                 self.answer(stanza, &reply, by, out);
             }
-            Decision::Hold(_) => {} // it was put aside before it came here
+            Decision::Hold(..) => {} // it was put aside before it came here
         }
     }
 

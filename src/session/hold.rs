@@ -4,6 +4,7 @@
 //! connection whose `<r/>` is not answered in time. Nothing that waits is counted by stream management before it leaves.
 
 use super::core::Core;
+use super::decide::Edited;
 use super::pipeline::{Stage, kind_of};
 use super::sm::{count, ns_of};
 use super::sm_ledger::Ack;
@@ -44,12 +45,12 @@ impl Waiting {
 }
 
 /// What is done with an item when its turn comes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Turn {
     /// It is looked at for the first time.
     Fresh,
-    /// A script has seen it: it goes on.
-    Held { again: bool },
+    /// A script has seen it: it goes on, as it was changed if it was.
+    Held { again: bool, edited: Option<Box<Edited>> },
     /// It was dealt with when it came, and only has to be told of.
     Told,
 }
@@ -70,13 +71,13 @@ impl Core {
     }
 
     /// A script lets a stanza wait.
-    pub(super) fn hold(&mut self, side: Side, view: &View<'_>, again: bool, micros: u64) {
+    pub(super) fn hold(&mut self, side: Side, view: &View<'_>, again: bool, micros: u64, edited: Option<Box<Edited>>) {
         let waiting = Waiting {
             kind: ItemKind::Element,
             bytes: Bytes::copy_from_slice(view.bytes),
             head: *view.head,
             untidy: self.untidy.take(),
-            turn: Turn::Held { again },
+            turn: Turn::Held { again, edited },
         };
         let until = Timestamp(self.now.0.saturating_add(micros));
         let hold = self.holds[side.index()].get_or_insert_default();
@@ -150,9 +151,9 @@ impl Core {
         self.untidy = untidy;
         match (turn, kind) {
             (Turn::Told, _) => drop(self.note_in(side, What::Other, &bytes, Fate::Handled, out)),
-            (Turn::Held { again }, _) => {
+            (Turn::Held { again, edited }, _) => {
                 let kind = kind_of(&view).unwrap_or(Kind::Iq);
-                self.judge(side, kind, &view, Stage { again, released: true }, out);
+                self.judge(side, kind, &view, Stage { again, released: true }, edited, out);
             }
             (Turn::Fresh, ItemKind::Space) => self.space(side, &bytes, out),
             (Turn::Fresh, ItemKind::Close) => self.peer_closed(side, &bytes, out),

@@ -74,15 +74,18 @@ impl Core {
         let sends = outcome.sends;
         let decision = match (outcome.verdict, outcome.element) {
             (Verdict::Pass, None) if failed => return (self.script_failed(), sends),
-            (Verdict::Hold(micros), _) => Decision::Hold(micros),
-            (Verdict::Pass, None) => Decision::Forward,
-            (Verdict::Pass, Some(element)) => Decision::Change(element, by),
+            (Verdict::Hold(micros), element) if !self.draining => {
+                Decision::Hold(micros, element.map(|element| Box::new((element, by))))
+            }
+            (Verdict::Pass | Verdict::Hold(_), None) => Decision::Forward,
+            (Verdict::Pass | Verdict::Hold(_), Some(element)) => Decision::Change(element, by),
             (Verdict::Drop, _) => Decision::Drop(by),
             (Verdict::Reject(error), _) => Decision::Bounce(error, by),
             (Verdict::Reply(element), _) => Decision::Reply(element, by),
         };
         let made = match &decision {
             Decision::Change(element, by) => Some((element, side, by)),
+            Decision::Hold(_, Some(edited)) => Some((&edited.0, side, &edited.1)),
             Decision::Reply(element, by) => Some((element, side.other(), by)),
             _ => None,
         };
@@ -214,10 +217,15 @@ impl Core {
 fn keeps_faith(decision: &Decision, given: &View<'_>) -> Result<(), String> {
     let iq = given.name() == "iq";
     let answers = |element: &Element| matches!(element.attr("type"), Some("result" | "error"));
+    let changed = match decision {
+        Decision::Change(element, _) => Some(element),
+        Decision::Hold(_, edited) => edited.as_ref().map(|edited| &edited.0),
+        _ => None,
+    };
+    if changed.is_some_and(|element| iq && answers(element) != is_answer(given)) {
+        return Err("a request may not become an answer, nor an answer a request".to_owned());
+    }
     match decision {
-        Decision::Change(element, _) if iq && answers(element) != is_answer(given) => {
-            Err("a request may not become an answer, nor an answer a request".to_owned())
-        }
         Decision::Reply(element, _)
             if iq
                 && !is_answer(given)
