@@ -72,8 +72,12 @@ impl Core {
         out.notes.extend(outcome.errors.into_iter().map(Note::ScriptError));
         let by = outcome.by.unwrap_or_else(|| "script".to_owned());
         let sends = outcome.sends;
+        let goes_on = matches!(outcome.verdict, Verdict::Pass | Verdict::Hold(_));
+        // Whatever the others made of it.
+        if failed && goes_on && self.policy.on_script_error != OnScriptError::Pass {
+            return (self.script_failed(), sends);
+        }
         let decision = match (outcome.verdict, outcome.element) {
-            (Verdict::Pass, None) if failed => return (self.script_failed(), sends),
             (Verdict::Hold(micros), element) if !self.draining => {
                 Decision::Hold(micros, element.map(|element| Box::new((element, by))))
             }
