@@ -3,8 +3,10 @@
 
 use iqtap::policy::{ClientTls, Policy, Route, ServerTls};
 use iqtap::rules::{Mode, Modes};
+use iqtap::script::{ScriptLimits, ScriptSet};
 use iqtap::session::{Input, Outbox, Session};
 use iqtap::xmpp::{Side, Timestamp};
+use std::path::Path;
 use std::sync::Arc;
 
 const NOW: Timestamp = Timestamp(1_767_427_200_000_000);
@@ -199,4 +201,20 @@ fn a_peer_that_never_acknowledges_is_bounded() {
     assert!(link.session.snapshot().is_none(), "it can be resumed no more, and says so");
     link.say(Side::Server, "<a xmlns='urn:xmpp:sm:3' h='5000'/>");
     assert!(!link.session.is_over(), "but it lives: {:?}", link.out.notes);
+}
+
+#[test]
+fn what_waits_behind_a_held_stanza_is_bounded_however_small_it_is() {
+    let hold = "fn on_message(stanza) { return hold(60); }";
+    let scripts = ScriptSet::from_text(Path::new("hold.rhai"), hold, ScriptLimits::default()).expect("it compiles");
+    let mut link = Link::open(false, Policy { scripts, ..Policy::default() });
+    link.say(Side::Client, TO);
+    let mut blanks = 0;
+    let info = allocation_counter::measure(|| {
+        while link.session.wants(Side::Client) && blanks < 300_000 {
+            link.say(Side::Client, " ");
+            blanks += 1;
+        }
+    });
+    assert!(info.bytes_current < 1 << 20, "{blanks} blanks take {info:?}");
 }

@@ -72,7 +72,7 @@ pub enum Verdict {
     Reject(StanzaError),
     /// Answered with this stanza, not forwarded. Kind, id and addresses are already filled in from the request.
     Reply(Element),
-    /// Goes on after so many microseconds; what follows it that way waits behind it.
+    /// Goes on after so many microseconds, rewritten or not; what follows it that way waits behind it.
     Hold(u64),
 }
 
@@ -101,7 +101,7 @@ pub struct LogLine {
 /// What running the hooks for one stanza gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// The first verdict other than pass.
+    /// The first verdict that stops the stanza, or else hold if there was one.
     pub verdict: Verdict,
     /// Which script gave the verdict or last rewrote: `vcard-read-only.rhai:7` (line of the hook function).
     pub by: Option<String>,
@@ -155,8 +155,9 @@ impl ScriptSet {
         self.kinds & compile::bit(kind) != 0
     }
 
-    /// Runs the hooks of one kind over one stanza, script by script, until one gives a verdict other than pass. Each sees
-    /// what those before it have rewritten; what a script that fails has rewritten is undone.
+    /// Runs the hooks of one kind over one stanza, script by script, until one gives a verdict that stops it. Each sees
+    /// what those before it have rewritten; what a script that fails has rewritten is undone. Of several that let it wait, the
+    /// longest time counts.
     #[must_use]
     pub fn run(&self, kind: Kind, stanza: &View<'_>, facts: &Facts<'_>) -> Outcome {
         let mut outcome = Outcome {
@@ -171,6 +172,7 @@ impl ScriptSet {
             return outcome;
         }
         let work = Stanza::new(kind, stanza, facts.side);
+        let mut held = 0;
         for script in &self.scripts {
             let Some(hook) = script.hook(kind) else { continue };
             let before = work.save();
@@ -185,6 +187,11 @@ impl ScriptSet {
                 outcome.sends.extend(sends.into_iter().map(|(to, stanza)| Send { to, stanza, by: by.clone() }));
             }
             match ran {
+                Ok(Verdict::Hold(micros)) => {
+                    outcome.verdict = Verdict::Hold(held.max(micros));
+                    held = held.max(micros);
+                    outcome.by = by();
+                }
                 Ok(Verdict::Pass) if work.differs(&before) => outcome.by = by(),
                 Ok(Verdict::Pass) => {}
                 // Nothing is forwarded: what was rewritten on the way is of no more interest.

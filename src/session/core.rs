@@ -382,9 +382,9 @@ impl Core {
         self.restart(Side::Server);
     }
 
-    /// Held bytes are bounded by what one element may be.
+    /// Held bytes are bounded by what one element may be; not those behind a script's hold, for it is not the peer's fault.
     pub(super) fn bound_held(&mut self, side: Side, out: &mut Outbox) {
-        let held = self.gate(side) == Gate::Held;
+        let held = self.gate(side) == Gate::Held && !self.is_full(side);
         if held && self.leg_ref(side).pending.len() > self.limits(side).stanza_bytes {
             self.too_much_held(side, out);
         }

@@ -21,9 +21,12 @@ pub(super) enum Decision {
     Drop(String),
     Bounce(StanzaError, String),
     Reply(Element, String),
-    /// Goes on after so many microseconds.
-    Hold(u64, String),
+    /// Goes on after so many microseconds, says who; as a script has changed it before.
+    Hold(u64, String, Option<Box<Element>>),
 }
+
+/// A stanza as a script has changed it, and which.
+pub(super) type Edited = (Element, String);
 
 /// A stanza on its way through the pipeline.
 #[derive(Clone, Copy)]

@@ -4,6 +4,7 @@
 //! connection whose `<r/>` is not answered in time. Nothing that waits is counted by stream management before it leaves.
 
 use super::core::Core;
+use super::decide::Edited;
 use super::pipeline::{Stage, kind_of};
 use super::sm::{count, ns_of};
 use super::sm_ledger::Ack;
@@ -21,6 +22,7 @@ const HOLD_BYTES: usize = 256 * 1024;
 pub(super) struct Hold {
     until: Timestamp,
     queue: VecDeque<Waiting>,
+    /// What they take, about.
     bytes: usize,
 }
 
@@ -35,13 +37,20 @@ pub(super) struct Waiting {
     turn: Turn,
 }
 
+impl Waiting {
+    /// Bytes of memory it takes: a blank that waits takes much more than one.
+    fn weight(&self) -> usize {
+        size_of::<Self>() + self.bytes.len() + self.untidy.as_ref().map_or(0, Bytes::len)
+    }
+}
+
 /// What is done with an item when its turn comes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Turn {
     /// It is looked at for the first time.
     Fresh,
-    /// A script has seen it: it goes on.
-    Held { again: bool },
+    /// A script has seen it: it goes on, as it was changed if it was.
+    Held { again: bool, edited: Option<Box<Edited>> },
     /// It was dealt with when it came, and only has to be told of.
     Told,
 }
@@ -62,18 +71,18 @@ impl Core {
     }
 
     /// A script lets a stanza wait.
-    pub(super) fn hold(&mut self, side: Side, view: &View<'_>, again: bool, micros: u64) {
+    pub(super) fn hold(&mut self, side: Side, view: &View<'_>, again: bool, micros: u64, edited: Option<Box<Edited>>) {
         let waiting = Waiting {
             kind: ItemKind::Element,
             bytes: Bytes::copy_from_slice(view.bytes),
             head: *view.head,
             untidy: self.untidy.take(),
-            turn: Turn::Held { again },
+            turn: Turn::Held { again, edited },
         };
         let until = Timestamp(self.now.0.saturating_add(micros));
         let hold = self.holds[side.index()].get_or_insert_default();
         hold.until = until;
-        hold.bytes += waiting.bytes.len();
+        hold.bytes += waiting.weight();
         hold.queue.push_front(waiting);
     }
 
@@ -89,8 +98,9 @@ impl Core {
         let turn = if self.acks_meanwhile(side, kind, view, out) { Turn::Told } else { Turn::Fresh };
         let Some(hold) = &mut self.holds[side.index()] else { return };
         let bytes = Bytes::copy_from_slice(view.bytes);
-        hold.bytes += bytes.len();
-        hold.queue.push_back(Waiting { kind, bytes, head: *view.head, untidy, turn });
+        let waiting = Waiting { kind, bytes, head: *view.head, untidy, turn };
+        hold.bytes += waiting.weight();
+        hold.queue.push_back(waiting);
     }
 
     /// Deals with an acknowledgement, or the wish for one, at once; whether it was that.
@@ -122,7 +132,7 @@ impl Core {
             let place = &mut self.holds[side.index()];
             let Some(hold) = place.as_mut().filter(|hold| at_once || hold.until <= self.now) else { continue };
             let waiting = hold.queue.pop_front();
-            hold.bytes -= waiting.as_ref().map_or(0, |waiting| waiting.bytes.len());
+            hold.bytes -= waiting.as_ref().map_or(0, Waiting::weight);
             if hold.queue.is_empty() {
                 *place = None;
                 self.resume(side);
@@ -141,9 +151,9 @@ impl Core {
         self.untidy = untidy;
         match (turn, kind) {
             (Turn::Told, _) => drop(self.note_in(side, What::Other, &bytes, Fate::Handled, out)),
-            (Turn::Held { again }, _) => {
+            (Turn::Held { again, edited }, _) => {
                 let kind = kind_of(&view).unwrap_or(Kind::Iq);
-                self.judge(side, kind, &view, Stage { again, released: true }, out);
+                self.judge(side, kind, &view, Stage { again, released: true }, edited, out);
             }
             (Turn::Fresh, ItemKind::Space) => self.space(side, &bytes, out),
             (Turn::Fresh, ItemKind::Close) => self.peer_closed(side, &bytes, out),

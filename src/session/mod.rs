@@ -191,8 +191,7 @@ impl Session {
             match self.scanners[side.index()].scan(rest) {
                 Step::More => return at,
                 Step::Refused(refusal) => {
-                    self.let_go(true, out);
-                    self.core.refused(side, &refusal, out);
+                    self.refuse(side, &refusal, out);
                     return buffer.len();
                 }
                 Step::Item { len, kind } => {
@@ -221,7 +220,7 @@ impl Session {
                     self.core.element(side, &View { bytes: &tidy, head: &head, root }, out);
                     self.core.untidy = None;
                 }
-                None => self.core.refused(side, &UNTIDY, out),
+                None => self.refuse(side, &UNTIDY, out),
             },
             ItemKind::Element => self.core.element(side, &View { bytes, head, root }, out),
         }
@@ -239,7 +238,16 @@ impl Session {
                 let untidy = out.watched.then(|| Bytes::copy_from_slice(bytes));
                 self.core.wait_behind(side, kind, &View { bytes: &tidy, head: &head, root }, untidy, out);
             }
-            None => self.core.refused(side, &UNTIDY, out),
+            None => self.refuse(side, &UNTIDY, out),
+        }
+    }
+
+    /// What a side sent is refused; what came before that and waits goes on first.
+    fn refuse(&mut self, side: Side, refusal: &Refusal, out: &mut Outbox) {
+        self.let_go(true, out);
+        // It may have said goodbye among that.
+        if self.core.gate(side) != Gate::Shut {
+            self.core.refused(side, refusal, out);
         }
     }
 

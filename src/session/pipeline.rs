@@ -5,7 +5,7 @@
 //! rule 4).
 
 use super::core::{ClientPhase, Core, ServerPhase};
-use super::decide::{Decision, Passing};
+use super::decide::{Decision, Edited, Passing};
 use super::iq::Role;
 use super::sm_ledger::Arrival;
 use super::{Fate, Note, Origin, Outbox, What};
@@ -50,11 +50,19 @@ impl Core {
             Arrival::Settled => return self.settled(side, kind, view, out),
         };
         self.tally.stanza(side, kind, view.bytes.len());
-        self.judge(side, kind, view, Stage { again, released: false }, out);
+        self.judge(side, kind, view, Stage { again, released: false }, None, out);
     }
 
-    /// All stages. `stage` says which of them are behind a stanza already.
-    pub(super) fn judge(&mut self, side: Side, kind: Kind, view: &View<'_>, stage: Stage, out: &mut Outbox) {
+    /// All stages. `stage` says which of them are behind a stanza already, `edited` what a script has made of it then.
+    pub(super) fn judge(
+        &mut self,
+        side: Side,
+        kind: Kind,
+        view: &View<'_>,
+        stage: Stage,
+        edited: Option<Box<Edited>>,
+        out: &mut Outbox,
+    ) {
         let mut found = Vec::new();
         let enforce = rules::check(view, side, &self.policy.rules, &mut found);
         let enforce = enforce.or_else(|| self.check_sender(side, kind, view, &mut found));
@@ -72,21 +80,21 @@ impl Core {
             }
         };
         let mut sends = Vec::new();
-        if self.jid.is_some() && !stage.released && self.policy.scripts.listens(kind) {
+        if let (Decision::Forward | Decision::Change(..), Some(edited)) = (&decision, edited) {
+            decision = Decision::Change(edited.0, edited.1);
+        } else if self.jid.is_some() && !stage.released && self.policy.scripts.listens(kind) {
             (decision, sends) = self.scripted(side, kind, view, decision, &mut found, out);
             (decision, role) = self.keep_id(role, view, decision, out);
         }
-        if let Decision::Hold(micros, by) = &decision
-            && !self.draining
-        {
+        if let Decision::Hold(micros, by, edited) = decision {
             let what = format!("lets the {} wait {} ms", kind.name(), micros / 1000);
             out.notes.push(Note::Log(LogLine { level: "info", text: what, script: by.clone() }));
-            self.hold(side, view, stage.again, *micros);
+            let edited = edited.map(|element| Box::new((*element, by)));
+            self.hold(side, view, stage.again, micros, edited);
         } else {
             if kind == Kind::Iq && self.jid.is_none() && side == Side::Client && matches!(decision, Decision::Forward) {
                 self.watch_login(view);
             }
-            let decision = if matches!(decision, Decision::Hold(..)) { Decision::Forward } else { decision };
             self.spend(side, role);
             let number = self.next_item();
             self.carry_out(Passing { number, side, kind, view, role }, decision, found, out);

@@ -72,17 +72,22 @@ impl Core {
         out.notes.extend(outcome.errors.into_iter().map(Note::ScriptError));
         let by = outcome.by.unwrap_or_else(|| "script".to_owned());
         let sends = outcome.sends;
+        let goes_on = matches!(outcome.verdict, Verdict::Pass | Verdict::Hold(_));
+        // Whatever the others made of it.
+        if failed && goes_on && self.policy.on_script_error != OnScriptError::Pass {
+            return (self.script_failed(), sends);
+        }
         let decision = match (outcome.verdict, outcome.element) {
-            (Verdict::Pass, None) if failed => return (self.script_failed(), sends),
-            (Verdict::Hold(micros), _) => Decision::Hold(micros, by),
-            (Verdict::Pass, None) => Decision::Forward,
-            (Verdict::Pass, Some(element)) => Decision::Change(element, by),
+            (Verdict::Hold(micros), element) if !self.draining => Decision::Hold(micros, by, element.map(Box::new)),
+            (Verdict::Pass | Verdict::Hold(_), None) => Decision::Forward,
+            (Verdict::Pass | Verdict::Hold(_), Some(element)) => Decision::Change(element, by),
             (Verdict::Drop, _) => Decision::Drop(by),
             (Verdict::Reject(error), _) => Decision::Bounce(error, by),
             (Verdict::Reply(element), _) => Decision::Reply(element, by),
         };
         let made = match &decision {
             Decision::Change(element, by) => Some((element, side, by)),
+            Decision::Hold(_, by, Some(element)) => Some((&**element, side, by)),
             Decision::Reply(element, by) => Some((element, side.other(), by)),
             _ => None,
         };
@@ -133,7 +138,8 @@ impl Core {
     ) -> (Decision, Role) {
         let Role::Answer { at: Some(at), condition, evicted } = role else { return (decision, role) };
         let (leaves, changed) = match &decision {
-            Decision::Forward | Decision::Hold(..) => (view.id().unwrap_or_default(), false),
+            Decision::Forward | Decision::Hold(_, _, None) => (view.id().unwrap_or_default(), false),
+            Decision::Hold(_, _, Some(element)) => (element.attr("id").unwrap_or_default().into(), true),
             Decision::Change(element, _) => (element.attr("id").unwrap_or_default().into(), true),
             Decision::Drop(_) | Decision::Bounce(..) | Decision::Reply(..) => return (decision, role),
         };
@@ -245,10 +251,15 @@ impl Core {
 fn keeps_faith(decision: &Decision, given: &View<'_>) -> Result<(), String> {
     let iq = given.name() == "iq";
     let answers = |element: &Element| matches!(element.attr("type"), Some("result" | "error"));
+    let changed = match decision {
+        Decision::Change(element, _) => Some(element),
+        Decision::Hold(_, _, element) => element.as_deref(),
+        _ => None,
+    };
+    if changed.is_some_and(|element| iq && answers(element) != is_answer(given)) {
+        return Err("a request may not become an answer, nor an answer a request".to_owned());
+    }
     match decision {
-        Decision::Change(element, _) if iq && answers(element) != is_answer(given) => {
-            Err("a request may not become an answer, nor an answer a request".to_owned())
-        }
         Decision::Reply(element, _)
             if iq
                 && !is_answer(given)
