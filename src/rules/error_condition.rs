@@ -15,10 +15,11 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     enforced: "Sent on with the first of them only.",
 };
 
-/// Checks the `<error/>` of an iq of type error.
-pub fn conditions(error: &Element, sender: Side, modes: &Modes, found: &mut Vec<Finding>) -> Option<Enforce> {
+/// Checks an iq of type error: every `<error/>` it has, for there should be one only, and each library picks its own.
+pub fn conditions(iq: &Element, sender: Side, modes: &Modes, found: &mut Vec<Finding>) -> Option<Enforce> {
     let mode = modes.get(sender, Rule::ErrorCondition);
-    let defined = || error.children().filter(|c| c.ns == ns::STANZA_ERRORS && c.name != "text");
+    let errors = || iq.children().filter(|child| child.is(ns::CLIENT, "error"));
+    let defined = || errors().flat_map(Element::children).filter(|c| c.ns == ns::STANZA_ERRORS && c.name != "text");
     if mode == Mode::Off || defined().count() < 2 {
         return None;
     }

@@ -75,7 +75,7 @@ impl Core {
         let error = tree.as_ref().and_then(|iq| iq.child(ns::CLIENT, "error"));
         let (role, decision) = self.weigh_answer(side, view, again, found);
         let Role::Answer { at, evicted, .. } = role else { return (role, decision) };
-        let many = error.and_then(|error| rules::conditions(error, side, &self.policy.rules, found));
+        let many = tree.as_ref().and_then(|iq| rules::conditions(iq, side, &self.policy.rules, found));
         let condition = Some(error.and_then(condition).unwrap_or_else(|| Condition::UndefinedCondition.name()));
         let decision = decision.or_else(|| match many? {
             Enforce::FirstCondition => tree
