@@ -229,6 +229,7 @@ impl Core {
             namespace,
             at: self.now,
             stopped,
+            archive: asks_archive(view),
         };
         let most = self.route.open_iqs;
         match self.iqs.open(side, self.account.hash(id_seen.as_bytes()), &request, most) {
@@ -302,10 +303,9 @@ impl Core {
         }
     }
 
-    /// Whether a request of this namespace to this peer is under way.
-    pub(super) fn is_asked(&self, namespace: &str, peer: Peer) -> bool {
-        let place = self.tally.find(namespace);
-        self.iqs.any(Side::Client, |row| row.peer == peer && row.namespace.is_some() && row.namespace == place)
+    /// Whether this peer's archive is being asked.
+    pub(super) fn is_archive_asked(&self, peer: Peer) -> bool {
+        self.iqs.any(Side::Client, |row| row.peer == peer && row.archive)
     }
 
     /// An answer was stopped by a script: its request stays open, and knows why.
@@ -410,6 +410,11 @@ fn with_first_condition(mut iq: Element) -> Element {
                 !std::mem::replace(&mut seen, true)
             }
             _ => true,
+/// Whether an iq asks an archive (XEP-0313). The counts cannot tell: they know only so many namespaces apart.
+pub(super) fn asks_archive(view: &View<'_>) -> bool {
+    view.payload().is_some_and(|(namespace, _)| rules::is_archive(&namespace))
+}
+
         });
     }
     iq

@@ -62,6 +62,8 @@ pub(super) struct Row {
     pub(super) number: u64,
     /// Its namespace's place in the tally; none for what is not counted.
     pub(super) namespace: Option<usize>,
+    /// It asks an archive, whose messages may come from this peer then.
+    pub(super) archive: bool,
     pub(super) at: Timestamp,
     /// Who kept the request or its answer from going on: a script.
     pub(super) stopped: bool,
@@ -107,6 +109,7 @@ pub(super) struct Request<'a> {
     pub(super) asker: Asker,
     pub(super) number: u64,
     pub(super) namespace: Option<usize>,
+    pub(super) archive: bool,
     pub(super) at: Timestamp,
     pub(super) stopped: bool,
 }
@@ -350,6 +353,7 @@ impl Table {
             number: request.number,
             namespace: request.namespace,
             at: request.at,
+            archive: request.archive,
             stopped: request.stopped,
             hash,
             next: NONE,

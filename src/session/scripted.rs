@@ -5,7 +5,7 @@
 
 use super::core::Core;
 use super::decide::Decision;
-use super::iq::rewritten;
+use super::iq::{asks_archive, rewritten};
 use super::iq_ledger::{Asker, Request, State};
 use super::judge::Judged;
 use super::pipeline::{is_answer, kind_of};
@@ -209,6 +209,7 @@ impl Core {
             asker: Asker::Script,
             number: 0,
             namespace: None,
+            archive: asks_archive(view),
             at: self.now,
             stopped: false,
         };
