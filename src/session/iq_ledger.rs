@@ -298,7 +298,8 @@ impl IqLedger {
 
 impl Table {
     fn open(&mut self, hash: u64, request: &Request<'_>, most: usize) -> Result<bool, Full> {
-        let bytes = request.id.len() + request.id_seen.len() + request.address.map_or(0, str::len);
+        let own_id = if request.id == request.id_seen { 0 } else { request.id.len() };
+        let bytes = request.id_seen.len() + own_id + request.address.map_or(0, str::len);
         while self.count() >= most || self.text_bytes + bytes > TEXT_BYTES {
             self.evict().ok_or(Full)?;
         }
