@@ -153,7 +153,8 @@ impl Core {
     pub(super) fn find_own_row(&self, answerer: Side, id: &str, address: Option<&str>) -> Option<(At, Row)> {
         let peer = self.account.peer(address);
         let fits = |row: &Row| {
-            row.id() == id
+            row.state != State::Answered
+                && row.id() == id
                 && match (answerer, self.account.peer(row.address())) {
                     (Side::Server, asked) => peer.may_answer_client(asked, row.bound),
                     (Side::Client, asker) => peer.may_answer_server(asker),
@@ -205,6 +206,7 @@ impl Core {
         let changed = match &decision {
             Decision::Forward | Decision::Drop(_) => None,
             Decision::Change(element, _) => Some(element),
+            Decision::Bounce(..) | Decision::Reply(..) if again => return self.answer_again(side, view, decision),
             Decision::Bounce(..) | Decision::Reply(..) | Decision::Hold(..) => return decision,
         };
         let stopped = matches!(decision, Decision::Drop(_));
@@ -227,9 +229,9 @@ impl Core {
             asker: Asker::Peer,
             number,
             namespace,
+            archive: asks_archive(view),
             at: self.now,
             stopped,
-            archive: asks_archive(view),
         };
         let most = self.route.open_iqs;
         match self.iqs.open(side, self.account.hash(id_seen.as_bytes()), &request, most) {
@@ -248,6 +250,18 @@ impl Core {
             }
             Err(_) => self.too_many(side, decision, found),
         }
+    }
+
+    /// A request is answered here that was forwarded when it came first, and lost: nobody else will answer it. If it was given
+    /// up meanwhile it has its answer.
+    fn answer_again(&mut self, side: Side, view: &View<'_>, decision: Decision) -> Decision {
+        let id = view.id().unwrap_or_default();
+        let address = if side == Side::Client { view.to() } else { view.from() };
+        let asked = |row: &Row| row.id() == id && row.address() == address.as_deref();
+        let Some(at) = self.iqs.find_own(side, asked) else { return decision };
+        let answered = self.iqs.row(at).is_some_and(|row| row.state == State::Answered);
+        self.iqs.close(at);
+        if answered { Decision::Drop("resent: answered before the resumption".to_owned()) } else { decision }
     }
 
     /// Whether we answer in the place of that side where it does not.
@@ -396,6 +410,11 @@ fn is_push(view: &View<'_>) -> bool {
         && view.payload().is_some_and(|(ns, _)| [ns::ROSTER, ns::BLOCKING, ns::PRIVACY].contains(&&*ns))
 }
 
+/// Whether an iq asks an archive (XEP-0313). The counts cannot tell: they know only so many namespaces apart.
+pub(super) fn asks_archive(view: &View<'_>) -> bool {
+    view.payload().is_some_and(|(namespace, _)| rules::is_archive(&namespace))
+}
+
 /// The name of an error's defined condition; one nobody knows is taken for undefined (RFC 6120 §8.3.2).
 pub(super) fn condition(error: &Element) -> Option<&'static str> {
     let defined = error.children().find(|child| child.ns == ns::STANZA_ERRORS && child.name != "text")?;
@@ -410,11 +429,6 @@ fn with_first_condition(mut iq: Element) -> Element {
                 !std::mem::replace(&mut seen, true)
             }
             _ => true,
-/// Whether an iq asks an archive (XEP-0313). The counts cannot tell: they know only so many namespaces apart.
-pub(super) fn asks_archive(view: &View<'_>) -> bool {
-    view.payload().is_some_and(|(namespace, _)| rules::is_archive(&namespace))
-}
-
         });
     }
     iq

@@ -250,12 +250,12 @@ impl IqLedger {
         *counter = counter.saturating_sub(1);
     }
 
-    /// The oldest request of `requester` that is still to be answered, as that peer knows it itself. Looks at every row.
+    /// The oldest request of `requester` itself that `fits`, as that peer knows it. Looks at every row.
     pub(super) fn find_own(&self, requester: Side, fits: impl Fn(&Row) -> bool) -> Option<At> {
         let table = self.table_ref(requester);
-        let open = |row: &Row| row.asker == Asker::Peer && row.state != State::Answered;
         let mut rows = table.spent.iter().chain(table.waiting.iter());
-        let found = rows.find(|at| table.rows.get(*at as usize).is_some_and(|row| open(row) && fits(row)))?;
+        let found =
+            rows.find(|at| table.rows.get(*at as usize).is_some_and(|row| row.asker == Asker::Peer && fits(row)))?;
         Some(At(requester, found))
     }
 
@@ -353,8 +353,8 @@ impl Table {
             asker: request.asker,
             number: request.number,
             namespace: request.namespace,
-            at: request.at,
             archive: request.archive,
+            at: request.at,
             stopped: request.stopped,
             hash,
             next: NONE,
