@@ -13,7 +13,7 @@
 
 use super::core::Core;
 use super::iq_ledger::IqLedger;
-use super::sm::{Sm, SmKey, backwards, count, failed, ns_of};
+use super::sm::{SM_ID_BYTES, Sm, SmKey, backwards, count, failed, ns_of};
 use super::sm_ledger::{Ack, SmLedger};
 use super::{Act, Fate, How, Note, Origin, Outbox, What};
 use crate::rules::Finding;
@@ -118,6 +118,10 @@ impl Core {
             let refusal = failed(ns, Condition::BadRequest);
             return self.refuse_other(view, &refusal, "sm", out);
         };
+        if id.len() > SM_ID_BYTES {
+            let refusal = failed(ns, Condition::ItemNotFound);
+            return self.refuse_other(view, &refusal, "sm", out);
+        }
         let key = SmKey { domain: self.account.domain().to_owned(), id };
         let bytes = self.as_it_came(view);
         out.acts.push(Act::Look(key.clone()));
