@@ -26,7 +26,7 @@ pub use error_condition::conditions;
 pub use iq_spoof::spoofed;
 pub use rule3_answered::{Overdue, late, late_and_forgotten, table_full, unanswered};
 pub use rule4_unasked::unasked;
-pub use senders::check_sender;
+pub use senders::{check_sender, is_archive};
 
 use crate::xml::View;
 use crate::xmpp::{Side, StanzaError, ns};

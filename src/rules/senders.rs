@@ -44,13 +44,19 @@ pub(super) const ARCHIVE: RuleInfo = RuleInfo {
 const CARBONS: &str = "urn:xmpp:carbons:";
 const MAM: &str = "urn:xmpp:mam:";
 
-/// Checks who a stanza from the server comes from. `asked`: whether a request of this namespace to this peer is under way.
+/// Whether a request with such a payload asks an archive.
+#[must_use]
+pub fn is_archive(namespace: &str) -> bool {
+    namespace.starts_with(MAM)
+}
+
+/// Checks who a stanza from the server comes from. `asked`: whether this peer's archive is being asked.
 pub fn check_sender(
     stanza: &View<'_>,
     kind: Kind,
     account: &Account,
     modes: &Modes,
-    asked: &dyn Fn(&str, Peer) -> bool,
+    asked: &dyn Fn(Peer) -> bool,
     found: &mut Vec<Finding>,
 ) -> Option<Enforce> {
     match kind {
@@ -58,21 +64,27 @@ pub fn check_sender(
         Kind::Message if may_carry(stanza) => {
             let peer = account.peer(stanza.from().as_deref());
             let own = matches!(peer, Peer::Absent | Peer::OwnBare);
-            if own { None } else { copies(stanza, modes, &|namespace| asked(namespace, peer), found) }
+            if own { None } else { copies(stanza, modes, &|| asked(peer), found) }
         }
         Kind::Message | Kind::Presence => None,
     }
 }
 
 /// Looks into a message of a stranger for copies that only an account's own server may make.
-fn copies(stanza: &View<'_>, modes: &Modes, asked: &dyn Fn(&str) -> bool, found: &mut Vec<Finding>) -> Option<Enforce> {
-    // What the tree's parser does not take might hold anything.
+fn copies(stanza: &View<'_>, modes: &Modes, asked: &dyn Fn() -> bool, found: &mut Vec<Finding>) -> Option<Enforce> {
+    if [Rule::CarbonSpoof, Rule::ArchiveSpoof].iter().all(|rule| modes.get(Side::Server, *rule) == Mode::Off) {
+        return None;
+    }
     let message = parse_element(stanza.bytes, stanza.root, stanza.head).ok();
     let from = stanza.from();
     let mut done = None;
     for (rule, what) in [(Rule::CarbonSpoof, "a carbon"), (Rule::ArchiveSpoof, "a message of an archive")] {
         let mode = modes.get(Side::Server, rule);
-        if mode == Mode::Off || message.as_ref().is_some_and(|message| !carries(rule, message, asked)) {
+        let forged = match &message {
+            Some(message) => carries(rule, message) && !(rule == Rule::ArchiveSpoof && asked()),
+            None => true, // what the tree's parser does not take might hold anything
+        };
+        if mode == Mode::Off || !forged {
             continue;
         }
         let text = format!(
@@ -126,9 +138,9 @@ fn may_carry(stanza: &View<'_>) -> bool {
         || stanza.root.decls.iter().any(|(_, namespace)| namespace.starts_with(CARBONS) || namespace.starts_with(MAM))
 }
 
-fn carries(rule: Rule, message: &Element, asked: &dyn Fn(&str) -> bool) -> bool {
+fn carries(rule: Rule, message: &Element) -> bool {
     message.children().any(|child| match rule {
         Rule::CarbonSpoof => child.ns.starts_with(CARBONS) && matches!(child.name.as_str(), "received" | "sent"),
-        _ => child.ns.starts_with(MAM) && child.name == "result" && !asked(&child.ns),
+        _ => is_archive(&child.ns) && child.name == "result",
     })
 }

@@ -153,7 +153,8 @@ impl Core {
     pub(super) fn find_own_row(&self, answerer: Side, id: &str, address: Option<&str>) -> Option<(At, Row)> {
         let peer = self.account.peer(address);
         let fits = |row: &Row| {
-            row.id() == id
+            row.state != State::Answered
+                && row.id() == id
                 && match (answerer, self.account.peer(row.address())) {
                     (Side::Server, asked) => peer.may_answer_client(asked, row.bound),
                     (Side::Client, asker) => peer.may_answer_server(asker),
@@ -227,6 +228,7 @@ impl Core {
             asker: Asker::Peer,
             number,
             namespace,
+            archive: asks_archive(view),
             at: self.now,
             stopped,
         };
@@ -314,10 +316,9 @@ impl Core {
         }
     }
 
-    /// Whether a request of this namespace to this peer is under way.
-    pub(super) fn is_asked(&self, namespace: &str, peer: Peer) -> bool {
-        let place = self.tally.find(namespace);
-        self.iqs.any(Side::Client, |row| row.peer == peer && row.namespace.is_some() && row.namespace == place)
+    /// Whether this peer's archive is being asked.
+    pub(super) fn is_archive_asked(&self, peer: Peer) -> bool {
+        self.iqs.any(Side::Client, |row| row.peer == peer && row.archive)
     }
 
     /// An answer was stopped by a script: its request stays open, and knows why.
@@ -406,6 +407,11 @@ fn the_request(requester: Side, row: &Row) -> Element {
 fn is_push(view: &View<'_>) -> bool {
     view.kind().as_deref() == Some("set")
         && view.payload().is_some_and(|(ns, _)| [ns::ROSTER, ns::BLOCKING, ns::PRIVACY].contains(&&*ns))
+}
+
+/// Whether an iq asks an archive (XEP-0313). The counts cannot tell: they know only so many namespaces apart.
+pub(super) fn asks_archive(view: &View<'_>) -> bool {
+    view.payload().is_some_and(|(namespace, _)| rules::is_archive(&namespace))
 }
 
 /// The name of an error's defined condition; one nobody knows is taken for undefined (RFC 6120 §8.3.2).

@@ -62,6 +62,8 @@ pub(super) struct Row {
     pub(super) number: u64,
     /// Its namespace's place in the tally; none for what is not counted.
     pub(super) namespace: Option<usize>,
+    /// It asks an archive, whose messages may come from this peer then.
+    pub(super) archive: bool,
     pub(super) at: Timestamp,
     /// Who kept the request or its answer from going on: a script.
     pub(super) stopped: bool,
@@ -107,6 +109,7 @@ pub(super) struct Request<'a> {
     pub(super) asker: Asker,
     pub(super) number: u64,
     pub(super) namespace: Option<usize>,
+    pub(super) archive: bool,
     pub(super) at: Timestamp,
     pub(super) stopped: bool,
 }
@@ -247,12 +250,12 @@ impl IqLedger {
         *counter = counter.saturating_sub(1);
     }
 
-    /// The oldest request of `requester` that is still to be answered, as that peer knows it itself. Looks at every row.
+    /// The oldest request of `requester` itself that `fits`, as that peer knows it. Looks at every row.
     pub(super) fn find_own(&self, requester: Side, fits: impl Fn(&Row) -> bool) -> Option<At> {
         let table = self.table_ref(requester);
-        let open = |row: &Row| row.asker == Asker::Peer && row.state != State::Answered;
         let mut rows = table.spent.iter().chain(table.waiting.iter());
-        let found = rows.find(|at| table.rows.get(*at as usize).is_some_and(|row| open(row) && fits(row)))?;
+        let found =
+            rows.find(|at| table.rows.get(*at as usize).is_some_and(|row| row.asker == Asker::Peer && fits(row)))?;
         Some(At(requester, found))
     }
 
@@ -304,7 +307,8 @@ impl IqLedger {
 
 impl Table {
     fn open(&mut self, hash: u64, request: &Request<'_>, most: usize) -> Result<bool, Full> {
-        let bytes = request.id.len() + request.id_seen.len() + request.address.map_or(0, str::len);
+        let own_id = if request.id == request.id_seen { 0 } else { request.id.len() };
+        let bytes = request.id_seen.len() + own_id + request.address.map_or(0, str::len);
         while self.count() >= most || self.text_bytes + bytes > TEXT_BYTES {
             self.evict().ok_or(Full)?;
         }
@@ -358,6 +362,7 @@ impl Table {
             asker: request.asker,
             number: request.number,
             namespace: request.namespace,
+            archive: request.archive,
             at: request.at,
             stopped: request.stopped,
             hash,

@@ -110,7 +110,7 @@ impl Core {
         if side == Side::Client || !self.account.is_bound() {
             return None;
         }
-        let asked = |namespace: &str, peer| self.is_asked(namespace, peer);
+        let asked = |peer| self.is_archive_asked(peer);
         rules::check_sender(view, kind, &self.account, &self.policy.rules, &asked, found)
     }
 

@@ -13,7 +13,7 @@
 
 use super::core::Core;
 use super::iq_ledger::IqLedger;
-use super::sm::{Sm, SmKey, backwards, bad_ack, count, failed, ns_of};
+use super::sm::{SM_ID_BYTES, Sm, SmKey, backwards, bad_ack, count, failed, ns_of};
 use super::sm_ledger::{Ack, SmLedger};
 use super::{Act, Fate, How, Note, Origin, Outbox, What};
 use crate::rules::Finding;
@@ -118,6 +118,10 @@ impl Core {
             let refusal = failed(ns, Condition::BadRequest);
             return self.refuse_other(view, &refusal, "sm", out);
         };
+        if id.len() > SM_ID_BYTES {
+            let refusal = failed(ns, Condition::ItemNotFound);
+            return self.refuse_other(view, &refusal, "sm", out);
+        }
         let key = SmKey { domain: self.account.domain().to_owned(), id };
         let bytes = self.as_it_came(view);
         out.acts.push(Act::Look(key.clone()));
@@ -224,12 +228,13 @@ impl Core {
         let Some(kept) = kept else {
             return self.leave("another connection has resumed this session at the same time", out);
         };
-        let as_it_was = match kept.sm.ledgers[1].preview(asked.h) {
+        // A client that has taken back what it acknowledged did so when it asked already, if nothing has moved since.
+        let goes_on = match kept.sm.ledgers[1].preview(asked.h) {
             Ack::Told(_) => true,
             Ack::Backwards { told: now, .. } => now == told,
             Ack::TooHigh { .. } => false,
         };
-        if !as_it_was {
+        if !goes_on {
             // It has gone on elsewhere since this was asked: it is left as it is.
             out.acts.push(Act::Park(kept));
             return self.leave("another connection has gone on with this session meanwhile", out);

@@ -5,7 +5,7 @@
 
 use super::core::Core;
 use super::decide::Decision;
-use super::iq::{Role, rewritten};
+use super::iq::{Role, asks_archive, rewritten};
 use super::iq_ledger::{Asker, Request, State};
 use super::judge::Judged;
 use super::pipeline::{is_answer, kind_of};
@@ -239,6 +239,7 @@ impl Core {
             asker: Asker::Script,
             number: 0,
             namespace: None,
+            archive: asks_archive(view),
             at: self.now,
             stopped: false,
         };

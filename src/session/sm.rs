@@ -28,6 +28,9 @@ pub struct SmKey {
     pub id: String,
 }
 
+/// An SM-ID should not be longer (XEP-0198 §5); each is kept several times over.
+pub(super) const SM_ID_BYTES: usize = 4000;
+
 /// The counts of a stream-managed session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sm {
@@ -122,7 +125,7 @@ impl Core {
         sm.enabled = true;
         sm.max = view.attr("max").and_then(|max| max.trim().parse().ok()).unwrap_or(0);
         let resumable = matches!(view.attr("resume").as_deref().map(str::trim), Some("true" | "1"));
-        match view.attr("id").filter(|id| resumable && !id.is_empty()) {
+        match view.attr("id").filter(|id| resumable && (1..=SM_ID_BYTES).contains(&id.len())) {
             Some(id) => {
                 let key = SmKey { domain: self.account.domain().to_owned(), id: id.into_owned() };
                 sm.key = Some(key.clone());

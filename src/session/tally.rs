@@ -162,7 +162,7 @@ impl Tally {
     }
 
     /// A namespace's place in [`Tally::iqs`], if it has one or shares one.
-    pub(super) fn find(&self, ns: &str) -> Option<usize> {
+    fn find(&self, ns: &str) -> Option<usize> {
         let place = |ns| self.iqs.iter().position(|count| count.ns == ns);
         place(ns).or_else(|| if self.iqs.len() >= NAMESPACES { place(OTHERS) } else { None })
     }
