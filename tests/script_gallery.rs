@@ -57,6 +57,28 @@ fn run(set: &ScriptSet, kind: Kind, stanza: &str, side: Side) -> Outcome {
     set.run(kind, &view, &facts)
 }
 
+/// The stanzas a block brings along, in comments of its own: `// with: <message/>`.
+fn own_stanzas(block: &str) -> Vec<(Kind, &str)> {
+    let with = block.lines().filter_map(|line| line.trim().strip_prefix("// with: "));
+    with.map(|stanza| {
+        let kind = match stanza {
+            iq if iq.starts_with("<iq") => Kind::Iq,
+            message if message.starts_with("<message") => Kind::Message,
+            _ => Kind::Presence,
+        };
+        (kind, stanza)
+    })
+    .collect()
+}
+
+/// Whether anybody would notice that a hook has run.
+fn shows(outcome: &Outcome) -> bool {
+    outcome.verdict != Verdict::Pass
+        || outcome.element.is_some()
+        || !outcome.sends.is_empty()
+        || !outcome.logs.is_empty()
+}
+
 #[test]
 fn every_block_of_the_pages_runs() {
     for (page, text) in PAGES {
@@ -65,9 +87,14 @@ fn every_block_of_the_pages_runs() {
         for (line, block) in blocks {
             let set = ScriptSet::from_text(Path::new(page), &block, ScriptLimits::default())
                 .unwrap_or_else(|why| panic!("{page}, the block at line {line}: {why}"));
-            let mut verdicts = 0;
+            let own = own_stanzas(&block);
+            for (kind, stanza) in &own {
+                let shown = [Side::Client, Side::Server].map(|side| shows(&run(&set, *kind, stanza, side)));
+                assert!(shown.contains(&true), "{page}:{line} does nothing to its own {stanza}");
+            }
+            let mut verdicts = own.len();
             for side in [Side::Client, Side::Server] {
-                for (kind, stanza) in STANZAS {
+                for (kind, stanza) in STANZAS.iter().chain(&own) {
                     let outcome = run(&set, *kind, stanza, side);
                     assert_eq!(outcome.errors, Vec::<String>::new(), "{page}:{line} on {stanza}");
                     let acts =

@@ -1,7 +1,7 @@
 //! From text to a script that can be run: constants, hooks, and errors that name their line.
 
 use super::failure::{self, Failure};
-use super::{LoadError, ScriptLimits, engine, log};
+use super::{LoadError, ScriptLimits, budget, engine, log, members};
 use crate::xmpp::Kind;
 use rhai::{AST, Engine, Module, ParseError, ParseErrorType, Position, Scope};
 use std::path::{Path, PathBuf};
@@ -54,6 +54,8 @@ pub(super) const fn bit(kind: Kind) -> u8 {
 /// constants it leaves become a module that every function sees. Running a hook then evaluates nothing but the hook.
 pub(super) fn compile(path: &Path, text: &str, limits: ScriptLimits) -> Result<Script, LoadError> {
     let mut engine = engine::engine(limits);
+    members::keep_source(&mut engine, text);
+    budget::begin(true);
     let mut scope = Scope::new();
     let whole = engine.compile(text).map_err(|error| parse_error(path, &error, &scope))?;
     let ran = engine.run_ast_with_scope(&mut scope, &whole);

@@ -3,7 +3,7 @@
 //! No modules, no `eval`, no sleeping: a hook runs to its end or to a limit, and touches nothing outside its stanza. No
 //! closures either (rhai's feature `no_closure`): a captured variable is shared, and a cycle of shared values is never freed.
 
-use super::{ScriptLimits, log, session, stanza, verdict};
+use super::{ScriptLimits, edit, jid, log, session, stanza, verdict};
 use rhai::packages::{Package as _, StandardPackage};
 use rhai::{Engine, EvalAltResult, OptimizationLevel, Shared};
 use std::sync::LazyLock;
@@ -48,6 +48,8 @@ pub(super) fn engine(limits: ScriptLimits) -> Engine {
     // `Fn("sleep")` would still reach the function behind the symbol.
     engine.register_fn("sleep", |_: i64| fail::<()>(NO_SLEEP));
     engine.register_fn("sleep", |_: f64| fail::<()>(NO_SLEEP));
+    edit::register(&mut engine);
+    jid::register(&mut engine);
     log::register(&mut engine);
     session::register(&mut engine);
     stanza::register(&mut engine);

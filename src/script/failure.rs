@@ -1,6 +1,7 @@
 //! A script's failure in words: where, and why, for its author.
 
 use super::compile::place;
+use super::members;
 use rhai::EvalAltResult;
 use std::path::Path;
 
@@ -39,6 +40,9 @@ fn reason(error: &EvalAltResult) -> String {
         EvalAltResult::ErrorDataTooLarge(what, _) => format!("{what}: over the limit of size"),
         // What the API says, and what a script throws.
         EvalAltResult::ErrorRuntime(value, _) if !value.is_unit() => value.to_string(),
+        EvalAltResult::ErrorFunctionNotFound(signature, _) => {
+            members::no_function(signature).unwrap_or_else(|| error.to_string())
+        }
         other => other.to_string(),
     }
 }

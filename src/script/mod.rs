@@ -3,13 +3,20 @@
 //! Takes a judged stanza and facts, gives a verdict. The only room that names rhai. Must not see the session,
 //! touch a file after compiling, or read a clock.
 
+mod budget;
 mod compile;
+mod edit;
+mod element;
 mod engine;
 mod failure;
+mod jid;
 mod log;
+mod members;
+mod names;
 mod path;
 mod session;
 mod stanza;
+mod tree;
 mod verdict;
 
 use crate::xml::{Element, View};
@@ -211,6 +218,7 @@ impl ScriptSet {
 fn call(script: &Script, hook: &Hook, stanza: &Stanza, facts: &Facts<'_>) -> Result<Dynamic, Failure> {
     // The script's body has run when it was compiled; it is not run again.
     let options = CallFnOptions::new().eval_ast(false).rewind_scope(false);
+    budget::begin(false);
     let ran = catch_unwind(AssertUnwindSafe(|| {
         let mut scope = Scope::new();
         let stanza = stanza.clone();

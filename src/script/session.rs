@@ -3,8 +3,9 @@
 //! What a hook sends is kept on the side until the hook has ended: a hook that fails has sent nothing.
 
 use super::engine::{Fallible, fail};
-use crate::xml::{Element, parse_str};
-use crate::xmpp::{Facts, Side, jid};
+use super::{edit, members};
+use crate::xml::Element;
+use crate::xmpp::{Facts, Side, jid, ns};
 use rhai::{Dynamic, Engine, ImmutableString};
 use std::cell::RefCell;
 
@@ -57,17 +58,15 @@ pub(super) fn register(engine: &mut Engine) {
     engine.register_get("domain", |s: &mut Session| s.domain.clone());
     engine.register_get("peer", |s: &mut Session| s.peer.clone());
     engine.register_get("number", |s: &mut Session| s.number);
-    engine.register_fn("to_client", |_: &mut Session, xml: &str| send(Side::Client, xml));
-    engine.register_fn("to_server", |_: &mut Session, xml: &str| send(Side::Server, xml));
+    engine.register_indexer_get(|_: &mut Session, name: &str| members::no_property::<Dynamic>("Session", name));
+    engine.register_fn("to_client", |_: &mut Session, xml: Dynamic| send(Side::Client, "to_client", &xml));
+    engine.register_fn("to_server", |_: &mut Session, xml: Dynamic| send(Side::Server, "to_server", &xml));
 }
 
-fn send(to: Side, xml: &str) -> Fallible<()> {
-    let stanza = match parse_str(xml) {
-        Ok(stanza) => stanza,
-        Err(why) => return fail(format!("to_client() and to_server() take one whole stanza: {why}")),
-    };
+fn send(to: Side, function: &str, xml: &Dynamic) -> Fallible<()> {
+    let (stanza, bytes) = edit::given(function, xml, ns::CLIENT)?;
     SENDS.with_borrow_mut(|sends| {
-        sends.bytes += xml.len();
+        sends.bytes += bytes;
         if sends.stanzas.len() >= MOST_SENDS || sends.bytes > MOST_BYTES {
             return fail(format!("one run of a hook may send {MOST_SENDS} stanzas and {MOST_BYTES} bytes"));
         }

@@ -3,11 +3,15 @@
 //! Takes a copy of a judged stanza's bytes and head; reading its properties never builds the tree. The first edit (or a
 //! look into the payload) does, and from then on the tree is the truth.
 
+use super::edit::{self, Place, or_unit};
+use super::element::{self, Element, Shared};
 use super::engine::{Fallible, fail};
-use super::path;
-use crate::xml::{Element, Head, Node, Root, View, parse_element};
+use super::path::Attribute;
+use super::tree::{ROOT, Tree};
+use super::{budget, members, names};
+use crate::xml::{self, Head, Root, View, parse_element};
 use crate::xmpp::{Kind, Side, ns};
-use rhai::{Dynamic, Engine, ImmutableString};
+use rhai::{Dynamic, Engine, NativeCallContext};
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,48 +27,63 @@ struct Work {
     head: Head,
     root: Root,
     /// Built when first needed.
-    tree: Option<Element>,
-    /// Whether the tree says something else than the bytes.
-    edited: bool,
+    tree: Option<Shared>,
 }
 
-/// What [`Stanza::restore`] goes back to.
-pub(super) struct Saved(Option<Element>);
+/// What [`Stanza::restore`] goes back to, and how often it was edited by then.
+pub(super) struct Saved {
+    tree: Option<Tree>,
+    edits: u64,
+}
 
 impl Stanza {
     pub(super) fn new(kind: Kind, view: &View<'_>, side: Side) -> Self {
         let bytes = view.bytes.to_vec();
         let (head, root) = (*view.head, view.root.clone());
-        Self(Arc::new(Mutex::new(Work { kind, side, bytes, head, root, tree: None, edited: false })))
+        Self(Arc::new(Mutex::new(Work { kind, side, bytes, head, root, tree: None })))
     }
 
     /// The state before a script runs: a copy of the tree only if an earlier script has edited it.
     pub(super) fn save(&self) -> Saved {
         let work = self.work();
-        Saved(work.tree.as_ref().filter(|_| work.edited).cloned())
+        let tree = work.tree.as_ref().map(element::lock).filter(|tree| tree.edits > 0);
+        let edits = tree.as_ref().map_or(0, |tree| tree.edits);
+        Saved { edits, tree: tree.map(|tree| tree.clone()) }
     }
 
     /// Undoes what a failed script has done by halves.
     pub(super) fn restore(&self, saved: Saved) {
-        let mut work = self.work();
-        work.edited = saved.0.is_some();
-        work.tree = saved.0;
+        self.work().tree = saved.tree.map(|tree| Arc::new(Mutex::new(tree)));
     }
 
     /// Whether something was edited since `saved`.
     pub(super) fn differs(&self, saved: &Saved) -> bool {
-        let work = self.work();
-        work.edited && work.tree != saved.0
+        self.work().edits() != saved.edits
     }
 
     /// The tree, if it was edited.
-    pub(super) fn take_edited(&self) -> Option<Element> {
-        let mut work = self.work();
-        if work.edited { work.tree.take() } else { None }
+    pub(super) fn take_edited(&self) -> Option<xml::Element> {
+        let tree = self.work().tree.take()?;
+        let tree = element::lock(&tree);
+        (tree.edits > 0).then(|| tree.copy(ROOT))
     }
 
     fn work(&self) -> MutexGuard<'_, Work> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place for Stanza {
+    fn open(&self) -> Fallible<Element> {
+        self.work().open()
+    }
+
+    fn noun(&self) -> &'static str {
+        self.work().kind.name()
+    }
+
+    fn set_attr(&self, name: &str, value: Option<&str>) -> Fallible<()> {
+        self.work().set_attr(name, value)
     }
 }
 
@@ -73,44 +92,51 @@ impl Work {
         View { bytes: &self.bytes, head: &self.head, root: &self.root }
     }
 
-    fn tree(&mut self) -> Fallible<&mut Element> {
-        if self.tree.is_none() {
-            match parse_element(&self.bytes, &self.root, &self.head) {
-                Ok(tree) => self.tree = Some(tree),
-                Err(why) => return fail(format!("this stanza cannot be opened: {why}")),
-            }
+    fn edits(&self) -> u64 {
+        self.tree.as_ref().map_or(0, |tree| element::lock(tree).edits)
+    }
+
+    fn open(&mut self) -> Fallible<Element> {
+        if let Some(tree) = &self.tree {
+            return Ok(Element::root(tree));
         }
-        match &mut self.tree {
-            Some(tree) => Ok(tree),
-            None => fail("this stanza cannot be opened"),
+        match parse_element(&self.bytes, &self.root, &self.head) {
+            Ok(tree) => Ok(Element::root(self.tree.insert(Arc::new(Mutex::new(Tree::new(tree)))))),
+            Err(why) => fail(format!("this stanza cannot be opened: {why}")),
         }
     }
 
     /// One of the attributes the head knows.
     fn known(&self, name: Known) -> Option<Cow<'_, str>> {
-        let Some(tree) = &self.tree else {
-            let view = self.view();
-            return match name {
-                Known::Id => view.id(),
-                Known::Type => view.kind(),
-                Known::To => view.to(),
-                Known::From => view.from(),
-                Known::Lang => view.lang(),
-            };
-        };
-        let (namespace, local) = name.expanded();
-        tree.attr_ns(namespace, local).map(Cow::Borrowed)
+        if let Some(tree) = &self.tree {
+            return Some(Cow::Owned(element::lock(tree).attr(ROOT, name.expanded())?.to_owned()));
+        }
+        let view = self.view();
+        match name {
+            Known::Id => view.id(),
+            Known::Type => view.kind(),
+            Known::To => view.to(),
+            Known::From => view.from(),
+            Known::Lang => view.lang(),
+        }
     }
 
-    /// Expanded name of the payload: the first child that is not `<error/>`.
-    fn payload(&self) -> Option<(Cow<'_, str>, &str)> {
-        match &self.tree {
-            None => self.view().payload(),
-            Some(tree) => {
-                let payload = tree.children().find(|child| !child.is(&tree.ns, "error"))?;
-                Some((Cow::Borrowed(&payload.ns), &payload.name))
-            }
-        }
+    /// Namespace or name of the payload: the first child that is not `<error/>`.
+    fn payload(&self, part: Part) -> Dynamic {
+        let Some(tree) = &self.tree else {
+            let payload = self.view().payload();
+            return match part {
+                Part::Ns => or_unit(payload.map(|(ns, _)| ns)),
+                Part::Name => or_unit(payload.map(|(_, name)| name)),
+            };
+        };
+        let tree = element::lock(tree);
+        let payload =
+            tree.children(ROOT).find(|child| tree.name(*child) != "error" || tree.ns(*child) != tree.ns(ROOT));
+        or_unit(payload.map(|payload| match part {
+            Part::Ns => tree.ns(payload),
+            Part::Name => tree.name(payload),
+        }))
     }
 
     /// Any attribute, by the name scripts use; builds the tree only for one the head does not know.
@@ -118,46 +144,35 @@ impl Work {
         if let Some(known) = Known::by_name(name) {
             return Ok(self.known(known));
         }
-        let (namespace, local) = attr_name(name)?;
-        Ok(self.tree()?.attr_ns(namespace, local).map(Cow::Borrowed))
+        let (ns, name) = names::attribute(name)?;
+        Ok(self.open()?.attr(Attribute { ns, name }).map(Cow::Owned))
     }
 
     /// Sets an attribute, or removes it if `value` is `None`. Setting what is there already is not an edit.
     fn set_attr(&mut self, name: &str, value: Option<&str>) -> Fallible<()> {
-        let (namespace, local) = attr_name(name)?;
-        check_text(value.unwrap_or_default())?;
+        let (ns, local) = names::attribute(name)?;
+        names::text(value.unwrap_or_default())?;
         if self.attr(name)?.as_deref() == value {
             return Ok(());
         }
-        let tree = self.tree()?;
-        match value {
-            Some(value) => tree.set_attr_ns(namespace, local, value),
-            None => tree.attrs.retain(|a| a.name != local || a.ns != namespace),
-        }
-        self.edited = true;
-        Ok(())
+        self.open()?.set_attr(Attribute { ns, name: local }, value)
     }
 
-    fn text(&mut self, at: &str) -> Fallible<Option<String>> {
-        let steps = path::steps(at)?;
-        Ok(path::find(self.tree()?, &steps).map(Element::text))
-    }
-
-    /// Replaces whatever is inside the element at a path by text.
-    fn set_text(&mut self, at: &str, text: &str) -> Fallible<()> {
-        let steps = path::steps(at)?;
-        check_text(text)?;
-        let name = self.kind.name();
-        let Some(element) = path::find_mut(self.tree()?, &steps) else {
-            return fail(format!("this {name} has no element {at}; test with text({at:?}) != () first"));
-        };
-        let nodes = if text.is_empty() { Vec::new() } else { vec![Node::Text(text.to_owned())] };
-        if element.nodes != nodes {
-            element.nodes = nodes;
-            self.edited = true;
+    fn written(&mut self) -> Fallible<String> {
+        // What leans on the root would mean something else elsewhere.
+        if self.edits() > 0 || self.head.leans {
+            return self.open()?.to_xml();
         }
-        Ok(())
+        budget::read(self.bytes.len())?;
+        Ok(String::from_utf8_lossy(&self.bytes).into_owned())
     }
+}
+
+/// What is asked of a payload.
+#[derive(Clone, Copy)]
+enum Part {
+    Ns,
+    Name,
 }
 
 /// The attributes a head knows.
@@ -171,14 +186,15 @@ enum Known {
 }
 
 impl Known {
-    const fn expanded(self) -> (&'static str, &'static str) {
-        match self {
+    const fn expanded(self) -> Attribute<'static> {
+        let (ns, name) = match self {
             Self::Id => ("", "id"),
             Self::Type => ("", "type"),
             Self::To => ("", "to"),
             Self::From => ("", "from"),
             Self::Lang => (ns::XML, "lang"),
-        }
+        };
+        Attribute { ns, name }
     }
 
     fn by_name(name: &str) -> Option<Self> {
@@ -193,28 +209,6 @@ impl Known {
     }
 }
 
-/// The expanded name of an attribute as scripts write it: a plain name, or `xml:lang`.
-fn attr_name(name: &str) -> Fallible<(&'static str, &str)> {
-    if name == "xml:lang" {
-        return Ok((ns::XML, "lang"));
-    }
-    let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
-        && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    if !plain || name == "xmlns" {
-        return fail(format!("{name:?} cannot be the name of an attribute here: use a plain name, or \"xml:lang\""));
-    }
-    Ok(("", name))
-}
-
-/// Refuses the characters XML cannot hold, not even as references: what left here would not be read again.
-fn check_text(text: &str) -> Fallible<()> {
-    let legal = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
-    match text.chars().find(|c| !legal(*c)) {
-        Some(c) => fail(format!("XML cannot hold the character U+{:04X}", u32::from(c))),
-        None => Ok(()),
-    }
-}
-
 /// Properties that tell and cannot be set; as an index they would name an attribute of the same name.
 const READ_ONLY: [&str; 8] = ["kind", "lang", "direction", "ns", "name", "payload_ns", "payload_name", "size"];
 
@@ -222,8 +216,9 @@ pub(super) fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Stanza>("Stanza");
     register_facts(engine);
     register_attributes(engine);
-    engine.register_fn("text", |s: &mut Stanza, at: &str| -> Fallible<Dynamic> { Ok(or_unit(s.work().text(at)?)) });
-    engine.register_fn("set_text", |s: &mut Stanza, at: &str, text: &str| s.work().set_text(at, text));
+    for name in ["to_xml", "to_string", "to_debug"] {
+        engine.register_fn(name, |s: &mut Stanza| s.work().written());
+    }
 }
 
 fn register_facts(engine: &mut Engine) {
@@ -232,45 +227,35 @@ fn register_facts(engine: &mut Engine) {
     engine.register_get("size", |s: &mut Stanza| i64::try_from(s.work().bytes.len()).unwrap_or(i64::MAX));
     engine.register_get("lang", |s: &mut Stanza| or_unit(s.work().known(Known::Lang)));
     for name in ["payload_ns", "ns"] {
-        engine.register_get(name, |s: &mut Stanza| or_unit(s.work().payload().map(|(ns, _)| ns)));
+        engine.register_get(name, |s: &mut Stanza| s.work().payload(Part::Ns));
     }
     for name in ["payload_name", "name"] {
-        engine.register_get(name, |s: &mut Stanza| or_unit(s.work().payload().map(|(_, local)| local)));
+        engine.register_get(name, |s: &mut Stanza| s.work().payload(Part::Name));
     }
 }
 
 fn register_attributes(engine: &mut Engine) {
     for (name, known) in [("id", Known::Id), ("type", Known::Type), ("to", Known::To), ("from", Known::From)] {
         engine.register_get(name, move |s: &mut Stanza| or_unit(s.work().known(known)));
-        engine.register_set(name, move |s: &mut Stanza, value: Dynamic| set(s, name, &value));
+        engine.register_set(name, move |s: &mut Stanza, value: Dynamic| edit::set_attr(s, name, &value));
     }
-    engine.register_fn("attr", get);
-    engine.register_indexer_get(get);
-    engine.register_fn("set_attr", |s: &mut Stanza, name: &str, value: Dynamic| set(s, name, &value));
-    engine.register_indexer_set(|s: &mut Stanza, name: &str, value: Dynamic| -> Fallible<()> {
-        if READ_ONLY.contains(&name) {
-            return fail(format!("{name} can only be read (to set an attribute of that name, use set_attr)"));
-        }
-        set(s, name, &value)
+    engine.register_fn("attr", attr);
+    engine.register_indexer_get(|context: NativeCallContext<'_>, s: &mut Stanza, name: &str| {
+        if members::by_dot(&context) { members::no_property("Stanza", name) } else { attr(s, name) }
     });
-    engine.register_fn("remove_attr", |s: &mut Stanza, name: &str| s.work().set_attr(name, None));
+    engine.register_indexer_set(
+        |context: NativeCallContext<'_>, s: &mut Stanza, name: &str, value: Dynamic| -> Fallible<()> {
+            if READ_ONLY.contains(&name) {
+                return fail(format!("{name} can only be read (to set an attribute of that name, use set_attr)"));
+            }
+            if members::by_dot(&context) {
+                return members::no_property("Stanza", name);
+            }
+            edit::set_attr(s, name, &value)
+        },
+    );
 }
 
-fn get(stanza: &mut Stanza, name: &str) -> Fallible<Dynamic> {
+fn attr(stanza: &mut Stanza, name: &str) -> Fallible<Dynamic> {
     Ok(or_unit(stanza.work().attr(name)?))
-}
-
-fn set(stanza: &mut Stanza, name: &str, value: &Dynamic) -> Fallible<()> {
-    if value.is_unit() {
-        return stanza.work().set_attr(name, None);
-    }
-    match value.as_immutable_string_ref() {
-        Ok(text) => stanza.work().set_attr(name, Some(text.as_str())),
-        Err(other) => fail(format!("{name} takes a string, or () to remove it, not a value of type {other}")),
-    }
-}
-
-/// What is absent is `()` in Rhai.
-fn or_unit(text: Option<impl AsRef<str>>) -> Dynamic {
-    text.map_or(Dynamic::UNIT, |text| ImmutableString::from(text.as_ref()).into())
 }

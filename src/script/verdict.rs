@@ -2,7 +2,8 @@
 
 use super::Verdict;
 use super::engine::{Fallible, fail};
-use crate::xml::{Element, View, parse_str};
+use super::{edit, members};
+use crate::xml::{Element, View};
 use crate::xmpp::{Condition, ErrorType, Kind, StanzaError, ns};
 use rhai::{Dynamic, Engine};
 
@@ -61,14 +62,12 @@ fn reject(condition: &str, text: Option<&str>, kind: Option<&str>) -> Fallible<D
     Ok(Decision::Reject(error))
 }
 
-fn reply(xml: &str) -> Fallible<Decision> {
-    if xml.trim().is_empty() {
+fn reply(xml: Dynamic) -> Fallible<Decision> {
+    if xml.as_immutable_string_ref().is_ok_and(|text| text.trim().is_empty()) {
         return Ok(Decision::Reply(None));
     }
-    match parse_str(xml) {
-        Ok(element) => Ok(Decision::Reply(Some(element))),
-        Err(why) => fail(format!("reply() takes one XML element: {why}")),
-    }
+    let (element, _) = edit::given("reply", &xml, ns::CLIENT)?;
+    Ok(Decision::Reply(Some(element)))
 }
 
 /// What a hook's return value means for this stanza.
@@ -79,7 +78,7 @@ pub(super) fn judge(returned: Dynamic, kind: Kind, stanza: &View<'_>) -> Result<
     if returned.is_unit() {
         return Ok(Verdict::Pass);
     }
-    let found = returned.type_name();
+    let found = members::type_name(&returned);
     match returned.try_cast::<Decision>() {
         Some(Decision::Pass) => Ok(Verdict::Pass),
         Some(Decision::Drop) => Ok(Verdict::Drop),

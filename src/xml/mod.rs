@@ -15,7 +15,7 @@ mod write;
 pub use element::{Attr, Element, Node};
 pub use head::{Head, Name, NsRef, OpenAttr, OpenTag, Root, Span, Value, View};
 pub use limits::Limits;
-pub use parse::{Disagreement, parse_element, parse_str};
+pub use parse::{Disagreement, parse_element, parse_str, parse_str_in};
 pub use rehome::rehome;
 pub use scan::{Fault, ItemKind, Refusal, Scanner, Step, normalise};
 pub use write::{Scope, escape_attr, escape_text, write_element};

@@ -150,8 +150,16 @@ fn compare(element: &Element, elements: u32, view: &View<'_>) -> Result<(), Disa
 /// # Errors
 /// A sentence that says what is wrong and at which byte.
 pub fn parse_str(text: &str) -> Result<Element, String> {
+    parse_str_in(CLIENT_NS, text)
+}
+
+/// The same, with another default namespace (empty for none): what the text means where it will stand.
+///
+/// # Errors
+/// As [`parse_str`].
+pub fn parse_str_in(default: &str, text: &str) -> Result<Element, String> {
     const WHITE: [char; 4] = [' ', '\t', '\r', '\n'];
-    let decls = [("", CLIENT_NS), ("stream", STREAM_NS)];
+    let decls = [("", default), ("stream", STREAM_NS)];
     let root = Root { decls: decls.into_iter().map(|(p, n)| (p.to_owned(), n.to_owned())).collect() };
     let inner = text.trim_start_matches(WHITE);
     let skipped = text.len() - inner.len();

@@ -129,7 +129,7 @@ fn prepared(address: &str) -> Cow<'_, str> {
 }
 
 /// The jid crate (0.12.3) leaves the dot of the root where nothing else changes (RFC 7622 §3.2).
-fn without_dot(address: &str) -> Cow<'_, str> {
+pub(crate) fn without_dot(address: &str) -> Cow<'_, str> {
     let bare = jid::bare(address);
     match bare.strip_suffix('.') {
         Some(dotless) => Cow::Owned(format!("{dotless}{}", address.get(bare.len()..).unwrap_or_default())),
