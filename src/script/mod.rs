@@ -25,7 +25,7 @@ use compile::{Hook, Script};
 use failure::Failure;
 use rhai::{CallFnOptions, Dynamic, Scope};
 use session::Session;
-use stanza::Stanza;
+use stanza::{Saved, Stanza};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -179,10 +179,10 @@ impl ScriptSet {
             return outcome;
         }
         let work = Stanza::new(kind, stanza, facts.side);
-        let mut held = 0;
+        let (mut held, mut rewritten) = (0, false);
         for script in &self.scripts {
             let Some(hook) = script.hook(kind) else { continue };
-            let before = work.save();
+            let before = if rewritten { work.save() } else { Saved::default() };
             let ran = call(script, hook, &work, facts).and_then(|returned| {
                 verdict::judge(returned, kind, stanza).map_err(|reason| Failure::at_line(hook.line, reason))
             });
@@ -195,11 +195,15 @@ impl ScriptSet {
             }
             match ran {
                 Ok(Verdict::Hold(micros)) => {
+                    rewritten |= work.differs(&before);
                     outcome.verdict = Verdict::Hold(held.max(micros));
                     held = held.max(micros);
                     outcome.by = by();
                 }
-                Ok(Verdict::Pass) if work.differs(&before) => outcome.by = by(),
+                Ok(Verdict::Pass) if work.differs(&before) => {
+                    rewritten = true;
+                    outcome.by = by();
+                }
                 Ok(Verdict::Pass) => {}
                 // Nothing is forwarded: what was rewritten on the way is of no more interest.
                 Ok(verdict) => return Outcome { verdict, by: by(), ..outcome },
@@ -209,7 +213,9 @@ impl ScriptSet {
                 }
             }
         }
-        outcome.element = work.take_edited();
+        if rewritten {
+            outcome.element = work.take_edited();
+        }
         outcome
     }
 }
