@@ -78,6 +78,7 @@ pub(super) struct SmLedger {
     swallowed: VecDeque<u64>,
     /// The injected stanzas among them.
     injected: VecDeque<Bytes>,
+    /// Bytes of those, and of those that are to come again.
     injected_bytes: usize,
     /// What the sender sends again after a resumption: see [`SmLedger::arrives`].
     again: Again,
@@ -129,15 +130,19 @@ impl SmLedger {
         self.bound();
     }
 
+    /// What is to come again counts too: lost once more, it is joined to the rest.
     fn bound(&mut self) {
-        let swallowed = self.swallowed.len() > MOST_SWALLOWED;
-        if self.runs.len() > MOST_RUNS || swallowed || self.injected_bytes > MOST_BYTES {
+        let runs = self.runs.len() + self.again.runs.len();
+        let swallowed = self.swallowed.len() + self.again.swallowed.len();
+        if !self.merged && (runs > MOST_RUNS || swallowed > MOST_SWALLOWED || self.injected_bytes > MOST_BYTES)
+            || self.runs.len() > MOST_RUNS
+        {
             self.merge();
         }
     }
 
     /// Forgets the order of events: what was injected first, then what was forwarded, then what was swallowed. No
-    /// acknowledgement is early by that, some are late.
+    /// acknowledgement is early by that, some are late. What is still to come again is known as before.
     fn merge(&mut self) {
         let total = |event| -> u32 {
             self.runs.iter().filter(|run| run.event == event).fold(0, |sum, run| sum.wrapping_add(run.count))
@@ -145,9 +150,7 @@ impl SmLedger {
         let order = [Event::Injected, Event::Forwarded, Event::Swallowed];
         let runs = order.map(|event| Run { event, count: total(event) });
         self.runs = runs.into_iter().filter(|run| run.count > 0).collect();
-        (self.swallowed, self.injected, self.injected_bytes) = Default::default();
-        self.again = Again::default();
-        self.merged = true;
+        self.count_only();
     }
 
     /// Whether what was lost with a connection can still be told: whether the session can be resumed.
@@ -195,9 +198,10 @@ impl SmLedger {
         Self { told: self.told, heard: self.heard, sent, runs, ..Self::default() }
     }
 
-    /// Nobody will resume this session: only the counts are kept.
+    /// Nobody will resume this session: of what has happened only the counts are kept.
     pub(super) fn count_only(&mut self) {
-        (self.swallowed, self.injected, self.injected_bytes) = Default::default();
+        (self.swallowed, self.injected) = Default::default();
+        self.injected_bytes = self.again.injected.iter().map(Bytes::len).sum();
         self.merged = true;
     }
 
@@ -249,10 +253,8 @@ impl SmLedger {
         let Again { runs, swallowed, injected, astray } = std::mem::take(&mut self.again);
         runs.into_iter().for_each(|run| push(&mut self.runs, run));
         self.swallowed.extend(swallowed);
-        self.injected_bytes += injected.iter().map(Bytes::len).sum::<usize>();
         self.injected.extend(injected);
         self.sent = self.heard.wrapping_add(outs(&self.runs));
-        self.bound();
 
         let mut again = Again { astray, ..Again::default() };
         // What was settled after `told` had been said is sent again too.
@@ -267,12 +269,14 @@ impl SmLedger {
         again.swallowed.extend(self.swallowed.drain(..));
         again.injected.extend(self.injected.drain(..));
         (self.told, self.heard, self.sent) = (told, h, h);
-        (self.again, self.asked, self.injected_bytes) = (again, false, 0);
+        (self.again, self.asked) = (again, false);
     }
 
     /// Stanzas made here whose turn has come to be sent again.
     pub(super) fn due(&mut self) -> Vec<Bytes> {
-        self.again.due()
+        let due = self.again.due();
+        self.injected_bytes -= due.iter().map(Bytes::len).sum::<usize>();
+        due
     }
 
     /// A stanza comes in. `looks` is a hash of what does not change when it is sent again. Whatever becomes of it is to be
@@ -288,7 +292,6 @@ impl SmLedger {
         runs * size_of::<Run>()
             + swallowed * size_of::<u64>()
             + self.injected_bytes
-            + self.again.injected.iter().map(Bytes::len).sum::<usize>()
             + (self.injected.capacity() + self.again.injected.capacity()) * size_of::<Bytes>()
     }
 }
