@@ -190,6 +190,16 @@ impl SmLedger {
         self.counts_only().ack(h)
     }
 
+    /// Whether a resumption can go on that was asked for when `h` meant `told`: nothing much has happened elsewhere since.
+    pub(super) fn still_means(&self, h: u32, told: u32) -> bool {
+        match self.preview(h) {
+            Ack::Told(now) => now.wrapping_sub(told) as usize <= MOST_SWALLOWED,
+            // The receiver has taken back what it acknowledged, and did so when it asked already if nothing has moved.
+            Ack::Backwards { told: now, .. } => now == told,
+            Ack::TooHigh { .. } => false,
+        }
+    }
+
     /// The counts, as far as they are known, without what only sending again needs.
     pub(super) fn counts_only(&self) -> Self {
         let mut runs = self.runs.clone();
