@@ -305,7 +305,7 @@ impl Table {
         }
         let same = |row: &Row| row.id_seen() == request.id_seen && row.peer == request.peer;
         let duplicate = self.chain(hash).any(|(_, row)| same(row) && row.state != State::Answered);
-        let at = self.fill(hash, request);
+        let at = self.fill(hash, request, bytes);
         match self.chains.get_mut(&hash) {
             Some((_, last)) => {
                 let before = std::mem::replace(last, at) as usize;
@@ -330,10 +330,11 @@ impl Table {
     }
 
     /// Writes a row into a free place; texts are written into what an earlier row has left.
-    fn fill(&mut self, hash: u64, request: &Request<'_>) -> u32 {
+    fn fill(&mut self, hash: u64, request: &Request<'_>, bytes: usize) -> u32 {
         let at = self.free.pop().unwrap_or(self.rows.len() as u32);
         let mut text = self.rows.get_mut(at as usize).map(|row| std::mem::take(&mut row.text)).unwrap_or_default();
         text.clear();
+        text.reserve_exact(bytes);
         text.push_str(request.id_seen);
         let seen_id = text.len();
         let own_id = (request.id != request.id_seen).then(|| {
@@ -433,7 +434,7 @@ impl Table {
 }
 
 /// A free row keeps a text buffer of this size at most.
-const KEEP_BYTES: usize = 256;
+const KEEP_BYTES: usize = 128;
 
 /// The ids are hashed already.
 #[derive(Clone, Default)]

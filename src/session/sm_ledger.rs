@@ -118,7 +118,7 @@ impl SmLedger {
     /// A stanza made here leaves.
     pub(super) fn injected(&mut self, bytes: Bytes) {
         if !self.merged {
-            self.injected_bytes += bytes.len();
+            self.injected_bytes += weight(&bytes);
             self.injected.push_back(bytes);
         }
         self.sent = self.sent.wrapping_add(1);
@@ -211,7 +211,7 @@ impl SmLedger {
     /// Nobody will resume this session: of what has happened only the counts are kept.
     pub(super) fn count_only(&mut self) {
         (self.swallowed, self.injected) = Default::default();
-        self.injected_bytes = self.again.injected.iter().map(Bytes::len).sum();
+        self.injected_bytes = self.again.injected.iter().map(weight).sum();
         self.merged = true;
     }
 
@@ -250,7 +250,7 @@ impl SmLedger {
                 Event::Swallowed if self.swallowed.pop_front().is_none() => break,
                 Event::Swallowed => {}
                 Event::Injected => match self.injected.pop_front() {
-                    Some(bytes) => self.injected_bytes -= bytes.len(),
+                    Some(bytes) => self.injected_bytes -= weight(&bytes),
                     None => break,
                 },
             }
@@ -285,7 +285,7 @@ impl SmLedger {
     /// Stanzas made here whose turn has come to be sent again.
     pub(super) fn due(&mut self) -> Vec<Bytes> {
         let due = self.again.due();
-        self.injected_bytes -= due.iter().map(Bytes::len).sum::<usize>();
+        self.injected_bytes -= due.iter().map(weight).sum::<usize>();
         due
     }
 
@@ -299,10 +299,7 @@ impl SmLedger {
     pub(super) fn weight(&self) -> usize {
         let runs = self.runs.capacity() + self.again.runs.capacity();
         let swallowed = self.swallowed.capacity() + self.again.swallowed.capacity();
-        runs * size_of::<Run>()
-            + swallowed * size_of::<u64>()
-            + self.injected_bytes
-            + (self.injected.capacity() + self.again.injected.capacity()) * size_of::<Bytes>()
+        runs * size_of::<Run>() + swallowed * size_of::<u64>() + self.injected_bytes
     }
 }
 
@@ -359,6 +356,11 @@ fn push(runs: &mut VecDeque<Run>, run: Run) {
         Some(last) if last.event == run.event => last.count = last.count.saturating_add(run.count),
         _ => runs.push_back(run),
     }
+}
+
+/// What an injected stanza takes.
+fn weight(bytes: &Bytes) -> usize {
+    bytes.len() + size_of::<Bytes>()
 }
 
 /// How many stanzas of these the receiver was sent.
