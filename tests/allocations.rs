@@ -218,3 +218,26 @@ fn what_waits_behind_a_held_stanza_is_bounded_however_small_it_is() {
     });
     assert!(info.bytes_current < 1 << 20, "{blanks} blanks take {info:?}");
 }
+
+#[test]
+fn a_session_costs_no_more_than_is_promised() {
+    let mut link = Link::open(true, Policy { rules: Modes::all(Mode::Enforce), ..Policy::default() });
+    let mut worst = |side: Side, count: usize, id: usize| {
+        for n in 0..count {
+            let name = if side == Side::Client { "to" } else { "from" };
+            let (id, address) = (format!("{n:0id$}"), format!("{n:050}@example.net"));
+            // One that is forwarded and not answered, one that is answered here.
+            link.say(side, &format!("<iq type='get' id='{id}' {name}='{address}'><ping xmlns='urn:xmpp:ping'/></iq>"));
+            link.say(side, &format!("<iq type='get' id='{id}' {name}='{address}'/>"));
+            link.out.notes.clear();
+        }
+    };
+    let info = allocation_counter::measure(|| {
+        for side in [Side::Client, Side::Server] {
+            // No acknowledgement comes: ids as long as the ledgers take, then many short ones.
+            worst(side, 1400, 170);
+            worst(side, 1400, 6);
+        }
+    });
+    assert!(info.bytes_max < 1_800_000, "{info:?}");
+}

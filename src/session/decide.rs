@@ -130,7 +130,7 @@ impl Core {
         let mut bytes = BytesMut::new();
         write_element(stanza, Scope::Stream, &mut bytes);
         if self.send_paired(to, What::Stanza(kind), &bytes, origin, pair, out) {
-            self.sm_injected(to, bytes.freeze(), out);
+            self.sm_injected(to, &bytes, out);
         }
     }
 

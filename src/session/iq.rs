@@ -382,8 +382,9 @@ impl Core {
     }
 }
 
-/// An id as it comes back when it was written again without care: Prosody 0.12 writes the line feed of `a&#xA;b` as it is, and
-/// every parser reads that as a space (XML 1.0 §3.3.3). The ledger knows ids by this form.
+/// An id as it comes back when it was written again without care. The ledger knows ids by this form.
+///
+/// COMPAT: Prosody 0.12 writes the line feed of `a&#xA;b` as it is, and every parser reads that as a space (XML 1.0 §3.3.3).
 pub(super) fn rewritten(id: &str) -> Cow<'_, str> {
     match memchr::memchr3(b'\t', b'\n', b'\r', id.as_bytes()) {
         None => Cow::Borrowed(id),

@@ -22,6 +22,9 @@ use std::hash::{BuildHasherDefault, Hasher};
 /// Bytes of ids and addresses a table may hold.
 const TEXT_BYTES: usize = 256 * 1024;
 
+/// Rows of one id: they have to be walked along, however many `open_iqs` allows.
+const MOST_EQUAL: usize = 1024;
+
 /// What a row waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
@@ -143,8 +146,8 @@ pub(super) struct IqLedger {
 struct Table {
     rows: Vec<Row>,
     free: Vec<u32>,
-    /// First and last row of each id, by its hash.
-    chains: HashMap<u64, (u32, u32), BuildHasherDefault<Hashed>>,
+    /// The rows of each id, by its hash.
+    chains: HashMap<u64, Chain, BuildHasherDefault<Hashed>>,
     /// Rows that wait, by age.
     waiting: List,
     /// All others, by age: evicted when there is no room.
@@ -154,6 +157,14 @@ struct Table {
     /// How many evicted rows still expect an answer that must not pass, and how many one that may.
     swallow: u32,
     pass: u32,
+}
+
+/// Rows of one id, in the order of asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Chain {
+    first: u32,
+    last: u32,
+    length: usize,
 }
 
 impl IqLedger {
@@ -309,21 +320,27 @@ impl Table {
     fn open(&mut self, hash: u64, request: &Request<'_>, most: usize) -> Result<bool, Full> {
         let own_id = if request.id == request.id_seen { 0 } else { request.id.len() };
         let bytes = request.id_seen.len() + own_id + request.address.map_or(0, str::len);
+        while let Some(oldest) =
+            self.chains.get(&hash).filter(|chain| chain.length >= MOST_EQUAL).map(|chain| chain.first)
+        {
+            self.evict(oldest).ok_or(Full)?;
+        }
         while self.count() >= most || self.text_bytes + bytes > TEXT_BYTES {
-            self.evict().ok_or(Full)?;
+            self.evict(self.spent.first().ok_or(Full)?).ok_or(Full)?;
         }
         let same = |row: &Row| row.id_seen() == request.id_seen && row.peer == request.peer;
         let duplicate = self.chain(hash).any(|(_, row)| same(row) && row.state != State::Answered);
-        let at = self.fill(hash, request);
+        let at = self.fill(hash, request, bytes);
         match self.chains.get_mut(&hash) {
-            Some((_, last)) => {
-                let before = std::mem::replace(last, at) as usize;
+            Some(chain) => {
+                chain.length += 1;
+                let before = std::mem::replace(&mut chain.last, at) as usize;
                 if let Some(row) = self.rows.get_mut(before) {
                     row.next = at;
                 }
             }
             None => {
-                self.chains.insert(hash, (at, at));
+                self.chains.insert(hash, Chain { first: at, last: at, length: 1 });
             }
         }
         if request.timed {
@@ -339,10 +356,11 @@ impl Table {
     }
 
     /// Writes a row into a free place; texts are written into what an earlier row has left.
-    fn fill(&mut self, hash: u64, request: &Request<'_>) -> u32 {
+    fn fill(&mut self, hash: u64, request: &Request<'_>, bytes: usize) -> u32 {
         let at = self.free.pop().unwrap_or(self.rows.len() as u32);
         let mut text = self.rows.get_mut(at as usize).map(|row| std::mem::take(&mut row.text)).unwrap_or_default();
         text.clear();
+        text.reserve_exact(bytes);
         text.push_str(request.id_seen);
         let seen_id = text.len();
         let own_id = (request.id != request.id_seen).then(|| {
@@ -376,7 +394,7 @@ impl Table {
     }
 
     fn chain(&self, hash: u64) -> impl Iterator<Item = (u32, &Row)> {
-        let mut next = self.chains.get(&hash).map_or(NONE, |(first, _)| *first);
+        let mut next = self.chains.get(&hash).map_or(NONE, |chain| chain.first);
         std::iter::from_fn(move || {
             let at = next;
             let row = self.rows.get(at as usize)?;
@@ -405,13 +423,14 @@ impl Table {
         let Some(hash) = self.rows.get(at as usize).map(|row| row.hash) else { return };
         let before = self.chain(hash).take_while(|(other, _)| *other != at).last().map(|(before, _)| before);
         let after = self.rows.get(at as usize).map_or(NONE, |row| row.next);
-        let Some((first, last)) = self.chains.get_mut(&hash) else { return };
-        if *last == at {
-            *last = before.unwrap_or(NONE);
+        let Some(chain) = self.chains.get_mut(&hash) else { return };
+        chain.length -= 1;
+        if chain.last == at {
+            chain.last = before.unwrap_or(NONE);
         }
         match before {
             None if after == NONE => drop(self.chains.remove(&hash)),
-            None => *first = after,
+            None => chain.first = after,
             Some(before) => {
                 if let Some(row) = self.rows.get_mut(before as usize) {
                     row.next = after;
@@ -420,10 +439,9 @@ impl Table {
         }
     }
 
-    /// Makes room by forgetting the oldest request nobody waits for.
-    fn evict(&mut self) -> Option<()> {
-        let at = self.spent.first()?;
-        let row = self.rows.get(at as usize)?;
+    /// Makes room by forgetting a request, if nobody waits for it.
+    fn evict(&mut self, at: u32) -> Option<()> {
+        let row = self.rows.get(at as usize).filter(|row| row.state != State::Waiting)?;
         if row.state == State::Answered && !row.stopped {
             self.swallow = self.swallow.saturating_add(1);
         } else if !row.stopped {
@@ -436,13 +454,13 @@ impl Table {
     fn weight(&self) -> usize {
         self.rows.capacity() * (size_of::<Row>() + 2 * List::LINK_BYTES)
             + self.rows.iter().map(|row| row.text.capacity()).sum::<usize>()
-            + self.chains.capacity() * size_of::<(u64, (u32, u32))>()
+            + self.chains.capacity() * size_of::<(u64, Chain)>()
             + self.free.capacity() * size_of::<u32>()
     }
 }
 
 /// A free row keeps a text buffer of this size at most.
-const KEEP_BYTES: usize = 256;
+const KEEP_BYTES: usize = 128;
 
 /// The ids are hashed already.
 #[derive(Clone, Default)]

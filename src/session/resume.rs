@@ -228,13 +228,7 @@ impl Core {
         let Some(kept) = kept else {
             return self.leave("another connection has resumed this session at the same time", out);
         };
-        // A client that has taken back what it acknowledged did so when it asked already, if nothing has moved since.
-        let goes_on = match kept.sm.ledgers[1].preview(asked.h) {
-            Ack::Told(_) => true,
-            Ack::Backwards { told: now, .. } => now == told,
-            Ack::TooHigh { .. } => false,
-        };
-        if !goes_on {
+        if !kept.sm.ledgers[1].still_means(asked.h, told) {
             // It has gone on elsewhere since this was asked: it is left as it is.
             out.acts.push(Act::Park(kept));
             return self.leave("another connection has gone on with this session meanwhile", out);

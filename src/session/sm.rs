@@ -249,9 +249,9 @@ impl Core {
     }
 
     /// A stanza made here was sent to that side.
-    pub(super) fn sm_injected(&mut self, to: Side, bytes: Bytes, out: &mut Outbox) {
+    pub(super) fn sm_injected(&mut self, to: Side, bytes: &[u8], out: &mut Outbox) {
         if let Some(ledger) = self.sm.as_mut().and_then(|sm| sm.counts(to.other())) {
-            ledger.injected(bytes);
+            ledger.injected(Bytes::copy_from_slice(bytes));
             self.ask_for_ack(to.other(), out);
         }
     }
@@ -263,7 +263,7 @@ impl Core {
         for bytes in due {
             let (kind, origin) = (kind_in(&bytes), Origin::Made(0, "sm".to_owned()));
             if self.send_paired(to, What::Stanza(kind), &bytes, origin, None, out) {
-                self.sm_injected(to, bytes, out);
+                self.sm_injected(to, &bytes, out);
             }
         }
     }

@@ -81,6 +81,7 @@ pub(super) struct SmLedger {
     looks: VecDeque<u64>,
     /// The injected stanzas among them.
     injected: VecDeque<Bytes>,
+    /// Bytes of those, and of those that are to come again.
     injected_bytes: usize,
     /// What the sender sends again after a resumption: see [`SmLedger::arrives`].
     again: Again,
@@ -128,7 +129,7 @@ impl SmLedger {
     /// A stanza made here leaves.
     pub(super) fn injected(&mut self, bytes: Bytes) {
         if !self.merged {
-            self.injected_bytes += bytes.len();
+            self.injected_bytes += weight(&bytes);
             self.injected.push_back(bytes);
         }
         self.sent = self.sent.wrapping_add(1);
@@ -140,15 +141,18 @@ impl SmLedger {
         self.bound();
     }
 
+    /// What is to come again counts too: lost once more, it is joined to the rest.
     fn bound(&mut self) {
-        let looks = self.looks.len() > MOST_LOOKS;
-        if self.runs.len() > MOST_RUNS || looks || self.injected_bytes > MOST_BYTES {
+        let runs = self.runs.len() + self.again.runs.len() > MOST_RUNS;
+        let looks = self.looks.len() + self.again.looks.len() > MOST_LOOKS;
+        let much = !self.merged && (runs || looks || self.injected_bytes > MOST_BYTES);
+        if much || self.runs.len() > MOST_RUNS {
             self.merge();
         }
     }
 
     /// Forgets the order of events: what was injected first, then what was forwarded, then what was swallowed. No
-    /// acknowledgement is early by that, some are late.
+    /// acknowledgement is early by that, some are late. What is still to come again is known as before.
     fn merge(&mut self) {
         let total = |event| -> u32 {
             self.runs.iter().filter(|run| run.event == event).fold(0, |sum, run| sum.wrapping_add(run.count))
@@ -156,9 +160,7 @@ impl SmLedger {
         let order = [Event::Injected, Event::Forwarded, Event::Swallowed];
         let runs = order.map(|event| Run { event, count: total(event) });
         self.runs = runs.into_iter().filter(|run| run.count > 0).collect();
-        (self.looks, self.injected, self.injected_bytes) = Default::default();
-        self.again = Again::default();
-        self.merged = true;
+        self.count_only();
     }
 
     /// Whether what was lost with a connection can still be told: whether the session can be resumed.
@@ -198,6 +200,16 @@ impl SmLedger {
         self.counts_only().ack(h)
     }
 
+    /// Whether a resumption can go on that was asked for when `h` meant `told`: nothing much has happened elsewhere since.
+    pub(super) fn still_means(&self, h: u32, told: u32) -> bool {
+        match self.preview(h) {
+            Ack::Told(now) => now.wrapping_sub(told) as usize <= MOST_LOOKS,
+            // The receiver has taken back what it acknowledged, and did so when it asked already if nothing has moved.
+            Ack::Backwards { told: now, .. } => now == told,
+            Ack::TooHigh { .. } => false,
+        }
+    }
+
     /// The counts, as far as they are known, without what only sending again needs.
     pub(super) fn counts_only(&self) -> Self {
         let mut runs = self.runs.clone();
@@ -206,9 +218,10 @@ impl SmLedger {
         Self { told: self.told, heard: self.heard, sent, runs, ..Self::default() }
     }
 
-    /// Nobody will resume this session: only the counts are kept.
+    /// Nobody will resume this session: of what has happened only the counts are kept.
     pub(super) fn count_only(&mut self) {
-        (self.looks, self.injected, self.injected_bytes) = Default::default();
+        (self.looks, self.injected) = Default::default();
+        self.injected_bytes = self.again.injected.iter().chain(&self.again.ready).map(weight).sum();
         self.merged = true;
     }
 
@@ -246,7 +259,7 @@ impl SmLedger {
                 Event::Forwarded | Event::Swallowed if self.looks.pop_front().is_none() => break,
                 Event::Forwarded | Event::Swallowed => {}
                 Event::Injected => match self.injected.pop_front() {
-                    Some(bytes) => self.injected_bytes -= bytes.len(),
+                    Some(bytes) => self.injected_bytes -= weight(&bytes),
                     None => break,
                 },
             }
@@ -259,10 +272,8 @@ impl SmLedger {
         let Again { runs, looks, injected, .. } = std::mem::take(&mut self.again);
         runs.into_iter().for_each(|run| push(&mut self.runs, run));
         self.looks.extend(looks);
-        self.injected_bytes += injected.iter().map(Bytes::len).sum::<usize>();
         self.injected.extend(injected);
         self.sent = self.heard.wrapping_add(outs(&self.runs));
-        self.bound();
 
         let mut again = Again::default();
         // What was settled after `told` had been said is sent again too.
@@ -279,12 +290,14 @@ impl SmLedger {
         again.patience = again.looks.len() + PATIENCE;
         again.make_ready();
         (self.told, self.heard, self.sent) = (told, h, h);
-        (self.again, self.asked, self.injected_bytes) = (again, false, 0);
+        (self.again, self.asked) = (again, false);
     }
 
     /// Stanzas made here whose turn has come to be sent again.
     pub(super) fn due(&mut self) -> Vec<Bytes> {
-        std::mem::take(&mut self.again.ready)
+        let due = std::mem::take(&mut self.again.ready);
+        self.injected_bytes -= due.iter().map(weight).sum::<usize>();
+        due
     }
 
     /// A stanza comes in. `looks` is a hash of what does not change when it is sent again. Whatever becomes of it is to be
@@ -297,11 +310,7 @@ impl SmLedger {
     pub(super) fn weight(&self) -> usize {
         let runs = self.runs.capacity() + self.again.runs.capacity();
         let looks = self.looks.capacity() + self.again.looks.capacity();
-        runs * size_of::<Run>()
-            + looks * size_of::<u64>()
-            + self.injected_bytes
-            + self.again.injected.iter().chain(&self.again.ready).map(Bytes::len).sum::<usize>()
-            + (self.injected.capacity() + self.again.injected.capacity()) * size_of::<Bytes>()
+        runs * size_of::<Run>() + looks * size_of::<u64>() + self.injected_bytes
     }
 }
 
@@ -363,6 +372,11 @@ fn push(runs: &mut VecDeque<Run>, run: Run) {
         Some(last) if last.event == run.event => last.count = last.count.saturating_add(run.count),
         _ => runs.push_back(run),
     }
+}
+
+/// What an injected stanza takes.
+fn weight(bytes: &Bytes) -> usize {
+    bytes.len() + size_of::<Bytes>()
 }
 
 /// How many stanzas of these the receiver was sent.

@@ -6,13 +6,15 @@
 use super::{Kept, SmKey, Snapshot};
 use crate::policy::VaultLimits;
 use crate::xmpp::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What outlives the connections of all sessions.
 #[derive(Debug)]
 pub struct Vault {
     limits: VaultLimits,
     parked: BTreeMap<SmKey, Parked>,
+    /// When each of them is too old.
+    ages: BTreeSet<(Timestamp, SmKey)>,
     bytes: usize,
     /// Which living session answers to a key, and the other way round.
     owners: BTreeMap<SmKey, u64>,
@@ -36,6 +38,7 @@ impl Vault {
         Self {
             limits,
             parked: BTreeMap::new(),
+            ages: BTreeSet::new(),
             bytes: 0,
             owners: BTreeMap::new(),
             keys: BTreeMap::new(),
@@ -92,12 +95,10 @@ impl Vault {
         let (key, weight) = (kept.key().clone(), kept.weight());
         self.remove(&key);
         self.bytes += weight;
+        self.ages.insert((until, key.clone()));
         self.parked.insert(key, Parked { kept, weight, until });
         while self.parked.len() > self.limits.sessions || self.bytes > self.limits.bytes {
-            let Some(key) = self.parked.iter().min_by_key(|(_, parked)| parked.until).map(|(key, _)| key.clone())
-            else {
-                return;
-            };
+            let Some((_, key)) = self.ages.pop_first() else { return };
             self.remove(&key);
         }
     }
@@ -128,15 +129,16 @@ impl Vault {
 
     /// Forgets what is too old.
     fn tidy(&mut self, now: Timestamp) {
-        let old: Vec<_> =
-            self.parked.iter().filter(|(_, parked)| parked.until <= now).map(|(key, _)| key.clone()).collect();
-        for key in old {
+        while self.ages.first().is_some_and(|(until, _)| *until <= now)
+            && let Some((_, key)) = self.ages.pop_first()
+        {
             self.remove(&key);
         }
     }
 
     fn remove(&mut self, key: &SmKey) -> Option<Box<Kept>> {
-        let parked = self.parked.remove(key)?;
+        let (key, parked) = self.parked.remove_entry(key)?;
+        self.ages.remove(&(parked.until, key));
         self.bytes -= parked.weight;
         Some(parked.kept)
     }

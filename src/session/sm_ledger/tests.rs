@@ -199,6 +199,36 @@ fn a_loss_in_the_middle_of_sending_again() {
 }
 
 #[test]
+fn a_ledger_that_can_be_resumed_is_exact_afterwards_though_lost_again_and_again() {
+    let mut ledger = SmLedger::default();
+    let mut looks = 0;
+    let mut said = Vec::new();
+    // Nothing is acknowledged: each time half of what was lost is sent again, and much is made here meanwhile.
+    for lost in 0..20 {
+        while said.len() < 500 * (lost + 1) {
+            looks += 2;
+            said.push(looks);
+            ledger.swallowed(|| looks);
+            ledger.forwarded(|| looks + 1);
+        }
+        if !ledger.is_exact() {
+            assert!(ledger.weight() < 2 * MOST_BYTES && lost > 2, "{lost} {}", ledger.weight());
+            return;
+        }
+        ledger.resume(0, 0);
+        assert!(ledger.is_exact(), "lost {lost} times");
+        for looks in &said {
+            assert_eq!(comes(&mut ledger, *looks), Arrival::Settled, "lost {lost} times");
+            ledger.due().into_iter().for_each(|bytes| ledger.injected(bytes));
+            assert_eq!(comes(&mut ledger, looks + 1), Arrival::Again, "lost {lost} times");
+            ledger.injected(Bytes::from_static(b"<message/>"));
+            ledger.due().into_iter().for_each(|bytes| ledger.injected(bytes));
+        }
+    }
+    panic!("it grows without bound");
+}
+
+#[test]
 fn what_was_settled_behind_our_back_is_settled() {
     let mut ledger = SmLedger::default();
     ledger.forwarded(|| 4);
