@@ -1,5 +1,7 @@
 //! The vault of sessions that wait to be resumed: what is kept, for how long, and who goes first when there is no room.
 
+#![expect(clippy::expect_used, reason = "a test that cannot go on must stop")]
+
 use iqtap::policy::{ClientTls, Policy, Route, ServerTls, VaultLimits};
 use iqtap::session::{Act, Input, Kept, Outbox, Session, SmKey, Vault};
 use iqtap::xmpp::{Side, Timestamp};
