@@ -3,7 +3,7 @@
 #![expect(clippy::print_stdout, clippy::panic, reason = "the table is what a bench is for; a script here must load")]
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use iqtap::script::{ScriptLimits, ScriptSet};
+use iqtap::script::{Memory, ScriptLimits, ScriptSet};
 use iqtap::xml::{Limits, Scanner, Step, View};
 use iqtap::xmpp::{Facts, Kind, Side, Timestamp};
 use std::hint::black_box;
@@ -14,7 +14,7 @@ const MESSAGE: &str = "<message from='juliet@example.org/balcony' to='romeo@exam
                        <body>Wherefore art thou, Romeo? Deny thy father and refuse thy name</body>\
                        <request xmlns='urn:xmpp:receipts'/></message>";
 
-const HOOKS: [(&str, &str); 8] = [
+const HOOKS: [(&str, &str); 9] = [
     ("no hook for this kind", "fn on_iq(stanza) {}"),
     ("no-op", "fn on_message(stanza) {}"),
     ("no-op with the session", "fn on_message(stanza, session) {}"),
@@ -25,6 +25,10 @@ const HOOKS: [(&str, &str); 8] = [
     (
         "three fields, all of them read",
         "fn on_message(stanza) { if stanza.type == \"chat\" && stanza.direction == \"c2s\" && stanza.to == () { return drop(); } }",
+    ),
+    (
+        "declared for another namespace",
+        "const WANTS = #{ on_message: #{ ns: \"urn:example:other\" } }; fn on_message(stanza) { return drop(); }",
     ),
     ("an address", "fn on_message(stanza) { if jid(stanza.from).bare == \"a@b\" { return drop(); } }"),
     ("a look inside", "fn on_message(stanza) { if stanza.text(\"body\") == () { return drop(); } }"),
@@ -37,15 +41,8 @@ fn bench(c: &mut Criterion) {
     assert!(matches!(scanner.scan(header), Step::Item { .. }));
     assert!(matches!(scanner.scan(MESSAGE.as_bytes()), Step::Item { .. }));
     let view = View { bytes: MESSAGE.as_bytes(), head: scanner.head(), root: scanner.root() };
-    let jid = Some("juliet@example.org/balcony");
-    let facts = Facts {
-        now: Timestamp(1),
-        session: 7,
-        side: Side::Client,
-        jid,
-        domain: "example.org",
-        peer: "192.0.2.1:50000",
-    };
+    let facts =
+        Facts::new(Timestamp(1), 7, Side::Client, "example.org", "192.0.2.1:50000").bound("juliet@example.org/balcony");
     let mut group = c.benchmark_group("script");
     group.measurement_time(Duration::from_secs(2)).sample_size(20);
     let mut rows = Vec::new();
@@ -53,15 +50,16 @@ fn bench(c: &mut Criterion) {
         let set = ScriptSet::from_text(Path::new("bench.rhai"), text, ScriptLimits::default())
             .unwrap_or_else(|why| panic!("{why}"));
         // As the pipeline does: one bit is tested, and only then a script run.
-        let run = || {
-            if set.listens(black_box(Kind::Message)) {
-                let outcome = set.run(Kind::Message, black_box(&view), &facts);
+        let mut memory = Memory::default();
+        let mut run = || {
+            if set.wants(black_box(Kind::Message), black_box(&view), Side::Client, false) {
+                let outcome = set.run(Kind::Message, black_box(&view), None, &facts, &mut memory);
                 assert!(outcome.errors.is_empty(), "{:?}", outcome.errors);
                 black_box(outcome);
             }
         };
-        group.bench_function(name, |b| b.iter(run));
-        rows.push((name, best(run)));
+        group.bench_function(name, |b| b.iter(&mut run));
+        rows.push((name, best(&mut run)));
     }
     group.finish();
     println!("\n| hook | us per stanza |\n|---|---|");
@@ -71,9 +69,9 @@ fn bench(c: &mut Criterion) {
 }
 
 /// The best of some passes, in seconds for one.
-fn best(run: impl Fn()) -> f64 {
+fn best(mut run: impl FnMut()) -> f64 {
     const TIMES: u32 = 10_000;
-    let pass = || {
+    let mut pass = || {
         let start = Instant::now();
         (0..TIMES).for_each(|_| run());
         start.elapsed().as_secs_f64() / f64::from(TIMES)

@@ -223,6 +223,7 @@ impl Config {
             number: 1,
             rules: self.rules,
             scripts,
+            shadow: ScriptSet::default(),
             legacy_codes: self.legacy_codes,
             forward: self.forward,
             on_script_error: self.on_script_error(),

@@ -4,6 +4,7 @@
 use crate::rules::Modes;
 use crate::script::ScriptSet;
 use crate::xml::Limits;
+use crate::xmpp::Kind;
 
 /// May change mid-session; swapped whole, between two stanzas.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub struct Policy {
     pub rules: Modes,
     /// The scripts.
     pub scripts: ScriptSet,
+    /// Scripts that are asked too, and only reported on where they decide otherwise.
+    pub shadow: ScriptSet,
     /// Put `code=` (XEP-0086) on the errors we make.
     pub legacy_codes: bool,
     /// What leaves when nothing was changed.
@@ -24,12 +27,21 @@ pub struct Policy {
     pub iq_timeout: u64,
 }
 
+impl Policy {
+    /// Whether any script, live or shadow, has a hook for this kind: a bit test or two.
+    #[must_use]
+    pub fn asks_scripts(&self, kind: Kind) -> bool {
+        self.scripts.listens(kind) || self.shadow.listens(kind)
+    }
+}
+
 impl Default for Policy {
     fn default() -> Self {
         Self {
             number: 0,
             rules: Modes::default(),
             scripts: ScriptSet::default(),
+            shadow: ScriptSet::default(),
             legacy_codes: false,
             forward: Forward::default(),
             on_script_error: OnScriptError::default(),

@@ -60,6 +60,7 @@ fn tally() -> Tally {
         findings: vec![found("rule7-3920", s, 1), found("rule5", s, 1), found("rule5", c, 2), found("rule3", s, 1)],
         stopped: 2,
         rewritten: 1,
+        ..Tally::default()
     }
 }
 

@@ -2,7 +2,7 @@
 
 #![expect(clippy::panic, reason = "a fixture that is not legal is a mistake in this file")]
 
-use iqtap::script::{LogLine, Outcome, ScriptLimits, ScriptSet, Verdict};
+use iqtap::script::{LogLine, Memory, Outcome, ScriptLimits, ScriptSet, Verdict};
 use iqtap::xml::{Element, Limits, Scanner, Step, View, parse_str};
 use iqtap::xmpp::{Facts, Kind, Side, Timestamp};
 use std::path::{Path, PathBuf};
@@ -12,14 +12,7 @@ const IQ: &str = "<iq type='set' id='v1' to='example.org' from='juliet@example.o
 const MESSAGE: &str = "<message to='romeo@example.net' id='m1' type='chat'><body>hi &amp; bye</body></message>";
 
 fn facts(side: Side) -> Facts<'static> {
-    Facts {
-        now: Timestamp(1),
-        session: 7,
-        side,
-        jid: Some("juliet@example.org/balcony"),
-        domain: "example.org",
-        peer: "192.0.2.1:50000",
-    }
+    Facts::new(Timestamp(1), 7, side, "example.org", "192.0.2.1:50000").bound("juliet@example.org/balcony")
 }
 
 fn script(text: &str) -> ScriptSet {
@@ -39,7 +32,7 @@ fn run_from(set: &ScriptSet, stanza: &str, side: Side) -> Outcome {
         "message" => Kind::Message,
         _ => Kind::Presence,
     };
-    set.run(kind, &view, &facts(side))
+    set.run(kind, &view, None, &facts(side), &mut Memory::default())
 }
 
 fn run(set: &ScriptSet, stanza: &str) -> Outcome {

@@ -2,7 +2,7 @@
 
 #![expect(clippy::panic, reason = "a fixture that is not legal is a mistake in this file")]
 
-use iqtap::script::{Outcome, ScriptLimits, ScriptSet, Verdict};
+use iqtap::script::{Memory, Outcome, ScriptLimits, ScriptSet, Verdict};
 use iqtap::xml::{Limits, Scanner, Step, View};
 use iqtap::xmpp::{Facts, Kind, Side, Timestamp};
 use std::path::Path;
@@ -19,15 +19,8 @@ fn run(set: &ScriptSet) -> Outcome {
     assert!(matches!(scanner.scan(header), Step::Item { .. }));
     assert!(matches!(scanner.scan(IQ), Step::Item { .. }));
     let view = View { bytes: IQ, head: scanner.head(), root: scanner.root() };
-    let facts = Facts {
-        now: Timestamp(1),
-        session: 1,
-        side: Side::Client,
-        jid: None,
-        domain: "example.org",
-        peer: "192.0.2.1:50000",
-    };
-    set.run(Kind::Iq, &view, &facts)
+    let facts = Facts::new(Timestamp(1), 1, Side::Client, "example.org", "192.0.2.1:50000");
+    set.run(Kind::Iq, &view, None, &facts, &mut Memory::default())
 }
 
 /// The one error of a hook with this body, which stands on line 2.
@@ -46,7 +39,11 @@ fn what_does_not_load_says_where_and_why() {
         ("fn on_iq(stanza) {\n  let x = ;\n}", "test.rhai:2:11: ", ""),
         ("\nfn on_iq() {}", "test.rhai:2:1: ", "on_iq takes (stanza) or (stanza, session), not 0 parameters"),
         ("// fn on_iq(\n\n  fn on_iq(a, b, c) {}", "test.rhai:3:1: ", "not 3 parameters"),
-        ("fn on_stanza(stanza) {}", "test.rhai:1:1: ", "there is no hook on_stanza: there are on_iq, on_message"),
+        (
+            "fn on_iqs(stanza) {}",
+            "test.rhai:1:1: ",
+            "there is no hook on_iqs: there are on_message, on_presence, on_iq",
+        ),
         ("fn on_iq(s) {}\nfn on_iq(s, t) {}", "test.rhai:1:1: ", "on_iq is defined twice"),
         ("fn helper(stanza) {}", "test.rhai:0:0: ", "no hook here: define on_iq(stanza)"),
         ("", "test.rhai:0:0: ", "no hook here"),

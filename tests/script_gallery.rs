@@ -1,6 +1,6 @@
 //! Every Rhai block in the pages loads, and runs over all kinds of stanzas without an error; and what the pages say holds.
 
-use iqtap::script::{Outcome, ScriptLimits, ScriptSet, Verdict};
+use iqtap::script::{Memory, Outcome, ScriptLimits, ScriptSet, Verdict};
 use iqtap::xml::{Limits, Scanner, Step, View};
 use iqtap::xmpp::{Facts, Kind, Side, Timestamp};
 use std::path::Path;
@@ -52,9 +52,8 @@ fn run(set: &ScriptSet, kind: Kind, stanza: &str, side: Side) -> Outcome {
     assert!(matches!(scanner.scan(header), Step::Item { .. }));
     assert!(matches!(scanner.scan(stanza.as_bytes()), Step::Item { .. }), "{stanza}");
     let view = View { bytes: stanza.as_bytes(), head: scanner.head(), root: scanner.root() };
-    let jid = Some("romeo@example.org/orchard");
-    let facts = Facts { now: Timestamp(1), session: 1, side, jid, domain: "example.org", peer: "192.0.2.1:50000" };
-    set.run(kind, &view, &facts)
+    let facts = Facts::new(Timestamp(1), 1, side, "example.org", "192.0.2.1:50000").bound("romeo@example.org/orchard");
+    set.run(kind, &view, None, &facts, &mut Memory::default())
 }
 
 /// The stanzas a block brings along, in comments of its own: `// with: <message/>`.

@@ -2,7 +2,7 @@
 
 #![expect(clippy::panic, reason = "a fixture that is not legal is a mistake in this file")]
 
-use iqtap::script::{Outcome, ScriptLimits, ScriptSet, Verdict};
+use iqtap::script::{Memory, Outcome, ScriptLimits, ScriptSet, Verdict};
 use iqtap::xml::{Element, Limits, Scanner, Step, View, parse_str};
 use iqtap::xmpp::{Facts, Kind, Side, Timestamp};
 use std::path::Path;
@@ -25,17 +25,10 @@ fn run(set: &ScriptSet, stanza: &str) -> Outcome {
     assert!(matches!(scanner.scan(header), Step::Item { .. }));
     assert!(matches!(scanner.scan(stanza.as_bytes()), Step::Item { .. }), "{stanza}");
     let view = View { bytes: stanza.as_bytes(), head: scanner.head(), root: scanner.root() };
-    let jid = Some("juliet@example.org/balcony");
-    let facts = Facts {
-        now: Timestamp(1),
-        session: 7,
-        side: Side::Client,
-        jid,
-        domain: "example.org",
-        peer: "192.0.2.1:50000",
-    };
+    let facts =
+        Facts::new(Timestamp(1), 7, Side::Client, "example.org", "192.0.2.1:50000").bound("juliet@example.org/balcony");
     let kind = if view.name() == "iq" { Kind::Iq } else { Kind::Message };
-    set.run(kind, &view, &facts)
+    set.run(kind, &view, None, &facts, &mut Memory::default())
 }
 
 /// Runs a body as the hook of iqs and messages; it begins on line 2.

@@ -38,6 +38,16 @@ impl Element {
         Self { tree: Arc::clone(tree), id: ROOT, constant: false }
     }
 
+    /// The root of a tree that a hook is to see and edit.
+    pub(super) fn shown(element: xml::Element) -> Self {
+        Self { constant: false, ..Self::new(element) }
+    }
+
+    /// All of it, if it was edited.
+    pub(super) fn edited(&self) -> Option<xml::Element> {
+        self.read(|tree, _| (tree.edits > 0).then(|| tree.copy(ROOT)))
+    }
+
     /// Another place in the same tree.
     pub(super) fn at(&self, id: Id) -> Self {
         Self { id, ..self.clone() }

@@ -3,9 +3,10 @@
 //! No modules, no `eval`, no sleeping: a hook runs to its end or to a limit, and touches nothing outside its stanza. No
 //! closures either (rhai's feature `no_closure`): a captured variable is shared, and a cycle of shared values is never freed.
 
-use super::{ScriptLimits, edit, jid, log, session, stanza, verdict};
+use super::state::State;
+use super::{ScriptLimits, edit, jid, log, session, stanza, state, timers, verdict};
 use rhai::packages::{Package as _, StandardPackage};
-use rhai::{Engine, EvalAltResult, OptimizationLevel, Shared};
+use rhai::{Dynamic, Engine, EvalAltResult, OptimizationLevel, Shared};
 use std::sync::LazyLock;
 
 /// What a fallible function of the API returns.
@@ -26,6 +27,11 @@ const ELEMENTS: (usize, usize) = (500, 200);
 
 /// Rhai's own functions: large, and the same for every script.
 static STANDARD: LazyLock<Shared<rhai::Module>> = LazyLock::new(|| StandardPackage::new().as_shared_module());
+
+/// What every function sees by name, as it sees its script's constants.
+pub(super) fn globals() -> [(&'static str, Dynamic); 1] {
+    [("state", Dynamic::from(State))]
+}
 
 /// An engine with iqtap's API. Raw: without the module loader, and without the string interner, which is behind a lock
 /// that all sessions would share. Without the optimizer: it would put constants in the place of parameters and loop
@@ -53,6 +59,8 @@ pub(super) fn engine(limits: ScriptLimits) -> Engine {
     log::register(&mut engine);
     session::register(&mut engine);
     stanza::register(&mut engine);
+    state::register(&mut engine);
+    timers::register(&mut engine);
     verdict::register(&mut engine);
     engine
 }

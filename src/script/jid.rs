@@ -10,7 +10,14 @@ use rhai::{Dynamic, Engine, ImmutableString};
 
 /// What Rhai sees as a jid.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Jid(Prepared);
+pub(super) struct Jid(Prepared);
+
+impl Jid {
+    /// Bytes of memory, about.
+    pub(super) fn weight(&self) -> usize {
+        self.0.as_str().len()
+    }
+}
 
 pub(super) fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Jid>("Jid");

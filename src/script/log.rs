@@ -1,22 +1,16 @@
-//! What scripts say: `log(text)`, `log(level, text)`, and Rhai's own `print` and `debug`.
+//! What scripts say: `log(text)`, `log(level, text)`, Rhai's own `print` and `debug`, and `tag(name)`.
 //!
-//! Rhai gives its print callback no way to know whose call it is, so lines are gathered per thread while a hook runs
-//! (a hook runs to its end on one thread) and taken out right after it.
+//! Takes what a hook says, keeps it with its run. Must not keep more than a person would read.
 
-use super::LogLine;
 use super::engine::{Fallible, fail};
+use super::{LogLine, run};
 use rhai::Engine;
-use std::cell::RefCell;
 
-/// Lines kept of one run of one hook: a loop that logs must not fill the memory.
-const LINES: usize = 64;
 /// Bytes kept of one line.
 const LINE_BYTES: usize = 4096;
+/// Bytes of a tag.
+const TAG_BYTES: usize = 64;
 const LEVELS: [&str; 4] = ["error", "warn", "info", "debug"];
-
-thread_local! {
-    static GATHERED: RefCell<Vec<(&'static str, String)>> = const { RefCell::new(Vec::new()) };
-}
 
 pub(super) fn register(engine: &mut Engine) {
     engine.on_print(|text| gather("info", text));
@@ -29,20 +23,26 @@ pub(super) fn register(engine: &mut Engine) {
         gather(level, text);
         Ok(())
     });
+    engine.register_fn("tag", tag);
 }
 
-/// Takes what was said since the last call, as said by this script.
-pub(super) fn take(script: &str) -> Vec<LogLine> {
-    let lines = GATHERED.with(RefCell::take);
-    lines.into_iter().map(|(level, text)| LogLine { level, text, script: script.to_owned() }).collect()
+/// A run's lines, as said by this script.
+pub(super) fn lines(said: Vec<(&'static str, String)>, script: &str) -> impl Iterator<Item = LogLine> {
+    said.into_iter().map(|(level, text)| LogLine { level, text, script: script.to_owned() })
 }
 
 fn gather(level: &'static str, text: &str) {
-    GATHERED.with_borrow_mut(|lines| match lines.len() {
-        0..LINES => lines.push((level, shortened(text))),
-        LINES => lines.push(("warn", format!("more than {LINES} lines in one run: the rest is left out"))),
-        _ => {}
-    });
+    run::with(|run| run.log(level, || shortened(text)));
+}
+
+fn tag(name: &str) -> Fallible<()> {
+    let plain = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "-_.:/".contains(c));
+    if !plain || name.len() > TAG_BYTES {
+        return fail(format!(
+            "tag() takes a word of letters, digits and - _ . : / of at most {TAG_BYTES} bytes, not {name:?}"
+        ));
+    }
+    run::with(|run| run.tag(name))
 }
 
 fn shortened(text: &str) -> String {

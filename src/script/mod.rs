@@ -4,30 +4,38 @@
 //! touch a file after compiling, or read a clock.
 
 mod budget;
+mod call;
 mod compile;
+mod counts;
 mod edit;
 mod element;
 mod engine;
 mod failure;
+mod hooks;
 mod jid;
 mod log;
 mod members;
+mod memory;
 mod names;
 mod path;
+mod run;
 mod session;
 mod stanza;
+mod state;
+mod timers;
 mod tree;
 mod verdict;
+mod wants;
+
+pub use counts::HookCount;
+pub use memory::{Memory, named};
 
 use crate::xml::{Element, View};
-use crate::xmpp::{Facts, Kind, Side, StanzaError};
-use compile::{Hook, Script};
-use failure::Failure;
-use rhai::{CallFnOptions, Dynamic, Scope};
-use session::Session;
-use stanza::{Saved, Stanza};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use crate::xmpp::{Kind, Side, StanzaError, StreamCondition};
+use compile::Script;
+use hooks::On;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Limits on one run of one hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,21 +46,52 @@ pub struct ScriptLimits {
     pub call_depth: usize,
     /// Bytes of a string; elements of an array or map, which however are never more than 500 and 200.
     pub size: usize,
+    /// Stanzas it may send, and requests it may ask, together.
+    pub sends: usize,
+    /// Their bytes.
+    pub send_bytes: usize,
+    /// Bytes that a script may keep in the `state` of one session.
+    pub state: usize,
+    /// A hook that fails so often in a row is suspended for a minute; 0: never.
+    pub failures: u32,
+}
+
+impl ScriptLimits {
+    /// As they are if nobody says otherwise.
+    pub const DEFAULT: Self = Self {
+        operations: 50_000,
+        call_depth: 32,
+        size: 256 * 1024,
+        sends: 256,
+        send_bytes: 1 << 20,
+        state: 64 * 1024,
+        failures: 10,
+    };
 }
 
 impl Default for ScriptLimits {
     fn default() -> Self {
-        Self { operations: 50_000, call_depth: 32, size: 256 * 1024 }
+        Self::DEFAULT
     }
 }
 
 /// Several scripts, compiled, in the order given. Immutable; shared by all sessions.
 #[derive(Debug, Default)]
 pub struct ScriptSet {
+    /// No other set has it; 0 is the empty one's.
+    id: u64,
     scripts: Vec<Script>,
-    /// The bits of the kinds that some script has a hook for.
-    kinds: u8,
+    /// The bits of the hooks that some script has.
+    hooks: u16,
+    limits: ScriptLimits,
+    stopwatch: Option<Stopwatch>,
 }
+
+/// Gives nanoseconds since any moment, to measure how long hooks take.
+pub type Stopwatch = fn() -> u64;
+
+/// Where the numbers of sets come from: they tell one set from another and are never shown.
+static SETS: AtomicU64 = AtomicU64::new(1);
 
 /// Why a script could not be loaded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -94,6 +133,41 @@ pub struct Send {
     pub by: String,
 }
 
+/// A request of a script's own. It has no id yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// To whom.
+    pub to: Side,
+    /// An iq of type get or set, not judged yet.
+    pub iq: Element,
+    /// Who is to be given the answer.
+    pub reply: Reply,
+    /// How long it may take, in microseconds.
+    pub micros: u64,
+    /// Which script: as [`Outcome::by`].
+    pub by: String,
+}
+
+/// Who waits for the answer to a request: see [`ScriptSet::replied`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    script: PathBuf,
+    function: String,
+}
+
+/// What happens to a session besides stanzas, as hooks hear of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// The client has opened its stream: its domain is known.
+    Open,
+    /// The client is bound to its resource.
+    Bind,
+    /// The request of this number ([`Memory::remember`]) has gone unanswered for too long.
+    Timeout(u64),
+    /// The session is over: why.
+    Close(&'a str),
+}
+
 /// Something a script wanted told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
@@ -105,7 +179,7 @@ pub struct LogLine {
     pub script: String,
 }
 
-/// What running the hooks for one stanza gave.
+/// What running hooks gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// The first verdict that stops the stanza, or else hold if there was one.
@@ -116,19 +190,49 @@ pub struct Outcome {
     pub element: Option<Element>,
     /// What is to be sent besides, in order.
     pub sends: Vec<Send>,
+    /// What is to be asked, in order.
+    pub asks: Vec<Ask>,
+    /// The session is to end: with this stream error, this text; by whom.
+    pub close: Option<(StreamCondition, String, String)>,
+    /// What the stanza was tagged with.
+    pub tags: Vec<String>,
     /// What was logged.
     pub logs: Vec<LogLine>,
-    /// A script failed: file, line, column and reason. The verdict is then what the others said.
+    /// Whether a script failed, or was suspended for failing. The verdict is then what the others said.
+    pub failed: bool,
+    /// Where and why: file, line, column and reason. What was told before in this session is not told again.
     pub errors: Vec<String>,
 }
 
+impl Outcome {
+    const fn new() -> Self {
+        Self {
+            verdict: Verdict::Pass,
+            by: None,
+            element: None,
+            sends: Vec::new(),
+            asks: Vec::new(),
+            close: None,
+            tags: Vec::new(),
+            logs: Vec::new(),
+            failed: false,
+            errors: Vec::new(),
+        }
+    }
+}
+
 impl ScriptSet {
+    fn empty(limits: ScriptLimits) -> Self {
+        let id = SETS.fetch_add(1, Ordering::Relaxed);
+        Self { id, limits, ..Self::default() }
+    }
+
     /// Compiles files in the given order.
     ///
     /// # Errors
     /// The first file that cannot be read or compiled.
     pub fn load(paths: &[PathBuf], limits: ScriptLimits) -> Result<Self, LoadError> {
-        let mut set = Self::default();
+        let mut set = Self::empty(limits);
         for path in paths {
             let text = std::fs::read_to_string(path).map_err(|why| {
                 let message = format!("cannot be read: {why}");
@@ -144,100 +248,57 @@ impl ScriptSet {
     /// # Errors
     /// If it does not compile.
     pub fn from_text(name: &Path, text: &str, limits: ScriptLimits) -> Result<Self, LoadError> {
-        let mut set = Self::default();
+        let mut set = Self::empty(limits);
         set.add(name, text, limits)?;
         Ok(set)
     }
 
     fn add(&mut self, path: &Path, text: &str, limits: ScriptLimits) -> Result<(), LoadError> {
         let script = compile::compile(path, text, limits)?;
-        self.kinds |= script.kinds();
+        self.hooks |= script.bits();
         self.scripts.push(script);
         Ok(())
+    }
+
+    /// Measures how long hooks take.
+    #[must_use]
+    pub fn timed_by(mut self, stopwatch: Stopwatch) -> Self {
+        self.stopwatch = Some(stopwatch);
+        self
+    }
+
+    /// Whether there is no script.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.scripts.is_empty()
     }
 
     /// Whether any script has a hook for this kind: one bit test.
     #[must_use]
     pub fn listens(&self, kind: Kind) -> bool {
-        self.kinds & compile::bit(kind) != 0
+        let answers = if kind == Kind::Iq { On::Answer.bit() } else { 0 };
+        self.hooks & (On::kind(kind).bit() | On::Stanza.bit() | answers) != 0
     }
 
-    /// Runs the hooks of one kind over one stanza, script by script, until one gives a verdict that stops it. Each sees
-    /// what those before it have rewritten; what a script that fails has rewritten is undone. Of several that let it wait, the
-    /// longest time counts.
+    /// Whether any script wants this stanza from `side`; `answers` if it is the answer to a request that is remembered.
     #[must_use]
-    pub fn run(&self, kind: Kind, stanza: &View<'_>, facts: &Facts<'_>) -> Outcome {
-        let mut outcome = Outcome {
-            verdict: Verdict::Pass,
-            by: None,
-            element: None,
-            sends: Vec::new(),
-            logs: Vec::new(),
-            errors: Vec::new(),
-        };
-        if !self.listens(kind) {
-            return outcome;
-        }
-        let work = Stanza::new(kind, stanza, facts.side);
-        let (mut held, mut rewritten) = (0, false);
-        for script in &self.scripts {
-            let Some(hook) = script.hook(kind) else { continue };
-            let before = if rewritten { work.save() } else { Saved::default() };
-            let ran = call(script, hook, &work, facts).and_then(|returned| {
-                verdict::judge(returned, kind, stanza).map_err(|reason| Failure::at_line(hook.line, reason))
-            });
-            outcome.logs.extend(log::take(&script.name));
-            let by = || Some(format!("{}:{}", script.name, hook.line));
-            let sends = session::take_sends();
-            if ran.is_ok() {
-                let by = by().unwrap_or_default();
-                outcome.sends.extend(sends.into_iter().map(|(to, stanza)| Send { to, stanza, by: by.clone() }));
-            }
-            match ran {
-                Ok(Verdict::Hold(micros)) => {
-                    rewritten |= work.differs(&before);
-                    outcome.verdict = Verdict::Hold(held.max(micros));
-                    held = held.max(micros);
-                    outcome.by = by();
-                }
-                Ok(Verdict::Pass) if work.differs(&before) => {
-                    rewritten = true;
-                    outcome.by = by();
-                }
-                Ok(Verdict::Pass) => {}
-                // Nothing is forwarded: what was rewritten on the way is of no more interest.
-                Ok(verdict) => return Outcome { verdict, by: by(), ..outcome },
-                Err(failure) => {
-                    work.restore(before);
-                    outcome.errors.push(failure::located(&script.path, &failure));
-                }
-            }
-        }
-        if rewritten {
-            outcome.element = work.take_edited();
-        }
-        outcome
+    pub fn wants(&self, kind: Kind, view: &View<'_>, side: Side, answers: bool) -> bool {
+        let fits = |hook: &hooks::Hook| hook.wants.fit(kind, view, side);
+        self.listens(kind)
+            && self.scripts.iter().any(|script| {
+                script.hook_for(kind).is_some_and(fits) || (answers && script.hook(On::Answer).is_some_and(fits))
+            })
     }
-}
 
-/// Calls one hook. A panic in Rhai or below is a failure of this script like any other.
-fn call(script: &Script, hook: &Hook, stanza: &Stanza, facts: &Facts<'_>) -> Result<Dynamic, Failure> {
-    // The script's body has run when it was compiled; it is not run again.
-    let options = CallFnOptions::new().eval_ast(false).rewind_scope(false);
-    budget::begin(false);
-    let ran = catch_unwind(AssertUnwindSafe(|| {
-        let mut scope = Scope::new();
-        let stanza = stanza.clone();
-        if hook.wants_session {
-            let arguments = (stanza, Session::of(facts));
-            script.engine.call_fn_with_options::<Dynamic>(options, &mut scope, &script.ast, hook.name, arguments)
-        } else {
-            script.engine.call_fn_with_options::<Dynamic>(options, &mut scope, &script.ast, hook.name, (stanza,))
-        }
-    }));
-    match ran {
-        Ok(Ok(returned)) => Ok(returned),
-        Ok(Err(error)) => Err(failure::explain(*error).or_line(hook.line)),
-        Err(_) => Err(Failure::at_line(hook.line, "the script engine panicked; please report this".to_owned())),
+    /// Whether requests should be remembered, for whoever wants to see them again.
+    #[must_use]
+    pub fn remembers(&self) -> bool {
+        self.hooks & (On::Answer.bit() | On::Timeout.bit()) != 0
+    }
+
+    /// Whether any script wants to see the stream's features.
+    #[must_use]
+    pub fn edits_features(&self) -> bool {
+        self.hooks & On::Features.bit() != 0
     }
 }

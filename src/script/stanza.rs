@@ -36,7 +36,7 @@ thread_local! {
     static LAST_ROOT: RefCell<Arc<Root>> = RefCell::default();
 }
 
-fn shared(root: &Root) -> Arc<Root> {
+pub(super) fn shared(root: &Root) -> Arc<Root> {
     LAST_ROOT.with_borrow_mut(|last| {
         if !same_root(last, root) {
             *last = Arc::new(root.clone());

@@ -68,6 +68,7 @@ impl Core {
         self.account.bind(&jid);
         self.iqs.bound(|address| self.account.peer(address));
         self.jid = Some(jid);
+        self.scripts_bound(out);
     }
 }
 

@@ -12,6 +12,7 @@ impl Core {
     /// `</stream:stream>` came in (RFC 6120 §4.4).
     pub(super) fn peer_closed(&mut self, side: Side, bytes: &[u8], out: &mut Outbox) {
         let number = self.note_in(side, What::Close, bytes, Fate::Passed, out);
+        self.ends(|| format!("the {} has closed its stream", side.name()));
         self.leg(side).in_closed = true;
         if !self.joined() {
             return match side {
@@ -34,6 +35,7 @@ impl Core {
         if self.over || self.leg_ref(side).gone || unused {
             return;
         }
+        self.ends(|| format!("the {} was lost", side.name()));
         let leg = self.leg_ref(side);
         let (ended, answered) = (leg.in_closed, leg.out_closed);
         let was_joined = self.joined();
@@ -62,6 +64,14 @@ impl Core {
             self.fail(Side::Client, StreamError::new(StreamCondition::ConnectionTimeout, text), out);
         } else {
             self.overdue(out);
+            self.scripts_due(out);
+        }
+    }
+
+    /// Remembers why the session ends, if it does not end already.
+    pub(super) fn ends(&mut self, why: impl FnOnce() -> String) {
+        if !self.over {
+            self.ending.get_or_insert_with(why);
         }
     }
 
@@ -95,6 +105,7 @@ impl Core {
         if self.over {
             return;
         }
+        self.ends(|| error.condition.name().to_owned());
         out.notes.push(Note::StreamError {
             side: offender,
             condition: error.condition,

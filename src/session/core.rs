@@ -10,6 +10,7 @@
 //! ```
 
 use super::bind::IqAuth;
+use super::happenings::{Asks, Memories};
 use super::hold::Hold;
 use super::iq_ledger::IqLedger;
 use super::resume::Resuming;
@@ -141,6 +142,19 @@ pub(super) struct Core {
     pub(super) items: u64,
     /// The item at hand as it stood on the wire, where that differs from what was judged (an untidy one).
     pub(super) untidy: Option<Bytes>,
+    /// What scripts have tagged the item at hand with.
+    pub(super) tags: Vec<String>,
+    /// What the scripts keep of this session, and what the shadow scripts do.
+    pub(super) memories: Memories,
+    /// Requests that scripts have asked, and who waits for the answers.
+    pub(super) asks: Asks,
+    pub(super) started: Timestamp,
+    /// Whether scripts were told of its beginning.
+    pub(super) opened: bool,
+    /// The SASL mechanism the client has named.
+    pub(super) mechanism: Option<String>,
+    /// Why the session ends, as scripts are told.
+    pub(super) ending: Option<String>,
     login_deadline: Timestamp,
     pub(super) close_deadline: Option<Timestamp>,
     /// A leg's scanner must be renewed.
@@ -190,6 +204,13 @@ impl Core {
             secret: 0,
             items: 0,
             untidy: None,
+            tags: Vec::new(),
+            memories: Memories::default(),
+            asks: Asks::default(),
+            started: now,
+            opened: false,
+            mechanism: None,
+            ending: None,
             login_deadline,
             close_deadline: None,
             restarted: false,
@@ -252,7 +273,7 @@ impl Core {
             return None;
         }
         let login = self.jid.is_none().then_some(self.login_deadline);
-        let all = [login, self.close_deadline, self.answer_deadline(), self.hold_deadline()];
+        let all = [login, self.close_deadline, self.answer_deadline(), self.hold_deadline(), self.script_deadline()];
         all.into_iter().flatten().min()
     }
 
@@ -370,6 +391,7 @@ impl Core {
     pub(super) fn note_over(&mut self, out: &mut Outbox) {
         if self.over && !self.over_noted {
             self.over_noted = true;
+            self.scripts_end(out);
             out.notes.push(Note::Over(Box::new(self.tally.clone())));
         }
     }

@@ -50,7 +50,7 @@ enum Turn {
     /// It is looked at for the first time.
     Fresh,
     /// A script has seen it: it goes on, as it was changed if it was.
-    Held { again: bool, edited: Option<Box<Edited>> },
+    Held { again: bool, edited: Option<Box<Edited>>, tags: Vec<String> },
     /// It was dealt with when it came, and only has to be told of.
     Told,
 }
@@ -77,7 +77,7 @@ impl Core {
             bytes: Bytes::copy_from_slice(view.bytes),
             head: *view.head,
             untidy: self.untidy.take(),
-            turn: Turn::Held { again, edited },
+            turn: Turn::Held { again, edited, tags: std::mem::take(&mut self.tags) },
         };
         let until = Timestamp(self.now.0.saturating_add(micros));
         let hold = self.holds[side.index()].get_or_insert_default();
@@ -151,7 +151,8 @@ impl Core {
         self.untidy = untidy;
         match (turn, kind) {
             (Turn::Told, _) => drop(self.note_in(side, What::Other, &bytes, Fate::Handled, out)),
-            (Turn::Held { again, edited }, _) => {
+            (Turn::Held { again, edited, tags }, _) => {
+                self.tags = tags;
                 let kind = kind_of(&view).unwrap_or(Kind::Iq);
                 self.judge(side, kind, &view, Stage { again, released: true }, edited, out);
             }

@@ -187,6 +187,8 @@ pub struct Seen {
     pub findings: Vec<Finding>,
     /// For an IQ answer that came in, and for one made here: what it answers.
     pub pair: Option<Pair>,
+    /// For a stanza that came in: what scripts tagged it with.
+    pub tags: Vec<String>,
 }
 
 /// Something to show, record or count.

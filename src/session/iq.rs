@@ -171,7 +171,9 @@ impl Core {
         let tells = self.policy.rules.get(side, Rule::Answered) != Mode::Off;
         match (row.asker, row.state) {
             (Asker::Script, _) => {
+                let own = row.id().to_owned();
                 self.iqs.close(at);
+                self.asks.answered(&own);
                 Some(Decision::Drop("answers a request of a script".to_owned()))
             }
             (Asker::Peer, State::Answered) => {
@@ -298,7 +300,8 @@ impl Core {
     /// An answer has left: its request is done with.
     pub(super) fn answered(&mut self, role: Role) {
         let Role::Answer { at: Some(at), condition, .. } = role else { return };
-        if let Some((namespace, at)) = self.iqs.row(at).map(|row| (row.namespace, row.at)) {
+        if let Some((namespace, at, number)) = self.iqs.row(at).map(|row| (row.namespace, row.at, row.number)) {
+            self.memories.forget(number);
             self.count_answer(namespace, Some(self.now.0.saturating_sub(at.0)), condition);
         }
         self.iqs.close(at);
@@ -361,6 +364,7 @@ impl Core {
         let overdue = Overdue { responder, address: row.address(), micros, stopped: row.stopped };
         let (finding, error) = rules::unanswered(&overdue);
         let (number, id) = (row.number, row.id().to_owned());
+        let peers = row.asker == Asker::Peer;
         let answers = mode == Mode::Enforce && row.asker == Asker::Peer;
         let request = answers.then(|| the_request(requester, row));
         let namespace = row.namespace;
@@ -371,6 +375,9 @@ impl Core {
         }
         if mode != Mode::Off {
             self.found(responder, number, Some(id), finding, true, out);
+        }
+        if peers {
+            self.scripts_timeout(number, out);
         }
         let legacy = self.policy.legacy_codes;
         if let Some(mut reply) = request.and_then(|request| error::error_reply(&request, &error, legacy)) {

@@ -7,6 +7,7 @@ mod bind;
 mod closing;
 mod core;
 mod decide;
+mod happenings;
 mod hold;
 mod io;
 mod iq;
@@ -17,6 +18,7 @@ mod negotiate;
 mod pipeline;
 mod resume;
 mod sasl;
+mod script_sends;
 mod scripted;
 mod sm;
 mod sm_ledger;
@@ -84,7 +86,10 @@ impl Session {
             Input::Claimed(kept) => self.core.claimed(kept, out),
             Input::Superseded(key) => self.core.superseded(&key, out),
             Input::Surrender => self.core.surrender(out),
-            Input::Policy(policy) => self.core.policy = policy,
+            Input::Policy(policy) => {
+                self.core.policy = policy;
+                self.core.scripts_loaded(out);
+            }
             Input::Stop => {
                 self.let_go(true, out);
                 self.core.stop(out);

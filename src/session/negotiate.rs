@@ -39,7 +39,10 @@ impl Core {
             ClientTls::Require if !secured => self.require_tls(out),
             _ => {
                 self.client = ClientPhase::Held;
-                self.ready_server(out);
+                self.scripts_open(out);
+                if !self.over {
+                    self.ready_server(out);
+                }
             }
         }
     }
@@ -175,6 +178,10 @@ impl Core {
 
     /// Both legs are ready: the client sees the server's header and its features, edited.
     fn join(&mut self, features: Option<Element>, out: &mut Outbox) {
+        let features = features.map(|features| self.scripts_edit(features, out));
+        if self.over {
+            return;
+        }
         let edited = features.map(|mut features| {
             let offer_starttls =
                 self.route.client_tls == ClientTls::Offer && !self.leg_ref(Side::Client).tls && !self.authenticated;

@@ -7,6 +7,7 @@
 use super::core::{ClientPhase, Core, ServerPhase};
 use super::decide::{Decision, Edited, Passing};
 use super::iq::Role;
+use super::script_sends::Aftermath;
 use super::sm_ledger::Arrival;
 use super::{Fate, Note, Origin, Outbox, What};
 use crate::policy::{ClientTls, SmMode};
@@ -79,11 +80,11 @@ impl Core {
                 decided
             }
         };
-        let mut sends = Vec::new();
+        let mut after = Aftermath::default();
         if let (Decision::Forward | Decision::Change(..), Some(edited)) = (&decision, edited) {
             decision = Decision::Change(edited.0, edited.1);
-        } else if self.jid.is_some() && !stage.released && self.policy.scripts.listens(kind) {
-            (decision, sends) = self.scripted(side, kind, view, decision, &mut found, out);
+        } else if self.jid.is_some() && !stage.released && self.policy.asks_scripts(kind) {
+            (decision, after) = self.scripted(side, kind, view, role, decision, &mut found, out);
             (decision, role) = self.keep_id(role, view, decision, out);
         }
         if let Decision::Hold(micros, by, edited) = decision {
@@ -99,10 +100,9 @@ impl Core {
             let number = self.next_item();
             self.carry_out(Passing { number, side, kind, view, role }, decision, found, out);
         }
-        // What a script sent for a stanza that comes again comes again by itself.
-        if !stage.again {
-            self.script_sends(sends, out);
-        }
+        self.tags = Vec::new();
+        self.script_wants(after, stage.again, out);
+        self.script_replied(side, view, out);
     }
 
     /// Who may send this, as far as that can be seen: once the server has told who the client is.

@@ -12,6 +12,7 @@
 //! ```
 
 use super::core::Core;
+use super::happenings::{Asks, Memories};
 use super::iq_ledger::IqLedger;
 use super::sm::{SM_ID_BYTES, Sm, SmKey, backwards, bad_ack, count, failed, ns_of};
 use super::sm_ledger::{Ack, SmLedger};
@@ -33,6 +34,8 @@ pub struct Kept {
     jid: String,
     session: u64,
     since: Timestamp,
+    memories: Memories,
+    asks: Asks,
 }
 
 /// The counts of a session, to look at.
@@ -59,7 +62,13 @@ impl Kept {
     pub fn weight(&self) -> usize {
         let names: usize = self.namespaces.iter().map(String::len).sum();
         let ledgers: usize = self.sm.ledgers.iter().map(SmLedger::weight).sum();
-        size_of::<Self>() + names + self.jid.len() + self.key.id.len() + ledgers + self.iqs.weight()
+        size_of::<Self>()
+            + names
+            + self.jid.len()
+            + self.key.id.len()
+            + ledgers
+            + self.iqs.weight()
+            + self.memories.weight()
     }
 
     /// Its counts.
@@ -238,7 +247,7 @@ impl Core {
 
     /// Goes on as the earlier session. `view` is the server's `<resumed/>`, `h` what it says; `told` is what it was told.
     fn take_over(&mut self, kept: Kept, asked: &Asked, [told, h]: [u32; 2], view: &View<'_>, out: &mut Outbox) {
-        let Kept { mut sm, key, account, iqs, namespaces, jid, session, since } = kept;
+        let Kept { mut sm, key, account, iqs, namespaces, jid, session, since, memories, asks } = kept;
         let [up, down] = &mut sm.ledgers;
         let (k, found) = match up.preview(h) {
             Ack::Told(told) => (told, Vec::new()),
@@ -250,6 +259,7 @@ impl Core {
         sm.ns = asked.ns;
         self.sm = Some(Box::new(sm));
         self.take_over_iqs(iqs, &namespaces, since);
+        self.take_over_scripts(memories, asks);
         self.account = account;
         self.jid = Some(jid.clone());
 
@@ -283,7 +293,8 @@ impl Core {
         let iqs = std::mem::replace(&mut self.iqs, IqLedger::new());
         let namespaces = self.tally.iqs.iter().map(|iq| iq.ns.clone()).collect();
         let (account, session, since) = (self.account.clone(), self.number, self.now);
-        let kept = Kept { sm: *sm, key, account, iqs, namespaces, jid, session, since };
+        let (memories, asks) = self.give_up_scripts();
+        let kept = Kept { sm: *sm, key, account, iqs, namespaces, jid, session, since, memories, asks };
         out.acts.push(Act::Park(Box::new(kept)));
     }
 
@@ -311,6 +322,7 @@ impl Core {
     /// Leaves the session to another connection: the client is told, the server's stream is dropped without a word (a
     /// goodbye might end what goes on elsewhere).
     fn leave(&mut self, text: &str, out: &mut Outbox) {
+        self.ends(|| text.to_owned());
         let error = StreamError::new(StreamCondition::Conflict, text);
         out.notes.push(Note::StreamError { side: Side::Client, condition: error.condition, text: text.to_owned() });
         self.tell(Side::Client, &error, out);

@@ -31,6 +31,7 @@ impl Core {
                     "the client sends its password in the clear: TLS is off on its leg, although the server has it";
                 out.notes.push(Note::Hint(text.to_owned()));
             }
+            self.mechanism = Some(mechanism.clone());
             out.notes.push(Note::Mechanism(mechanism));
         }
         self.forward_other(Side::Client, view, out);

@@ -1,83 +1,95 @@
-//! Scripts and the session: what they may know, what becomes of their verdicts, and what they send besides.
+//! Scripts and the stanza: what is shown to them, and what becomes of their verdicts.
 //!
 //! Takes a stanza that would go on, gives a decision. Must not trust a script: what it makes is written, scanned and held
 //! to the rules like anything else, and a script that fails harms one stanza.
 
 use super::core::Core;
 use super::decide::Decision;
-use super::iq::{Role, asks_archive, rewritten};
-use super::iq_ledger::{Asker, Request, State};
+use super::iq::{Role, rewritten};
 use super::judge::Judged;
 use super::pipeline::{is_answer, kind_of};
-use super::{Note, Origin, Outbox, Pair};
+use super::script_sends::Aftermath;
+use super::{Note, Outbox};
 use crate::policy::OnScriptError;
 use crate::rules::{self, Finding, Severity};
-use crate::script::{Outcome, Send, Verdict};
+use crate::script::{self, Outcome, ScriptSet, Verdict};
 use crate::xml::{Element, View};
-use crate::xmpp::{Condition, Facts, Kind, Side, StanzaError};
+use crate::xmpp::{Condition, Kind, Side, StanzaError};
 
 impl Core {
-    fn facts(&self, side: Side) -> Facts<'_> {
-        Facts {
-            now: self.now,
-            session: self.number,
-            side,
-            jid: self.jid.as_deref(),
-            domain: self.header.to.as_deref().unwrap_or_default(),
-            peer: &self.peer,
-        }
-    }
-
     /// What the scripts make of a stanza that would go on, and what they send besides. One that a rule has mended is shown to
     /// them as mended.
+    #[expect(clippy::too_many_arguments, reason = "a stanza's way through the scripts is described by just these")]
     pub(super) fn scripted(
         &mut self,
         side: Side,
         kind: Kind,
         view: &View<'_>,
+        role: Role,
         decision: Decision,
         found: &mut Vec<Finding>,
         out: &mut Outbox,
-    ) -> (Decision, Vec<Send>) {
+    ) -> (Decision, Aftermath) {
+        let request = self.remembered(role);
         match decision {
-            Decision::Forward => {
-                let outcome = self.policy.scripts.run(kind, view, &self.facts(side));
-                self.weighed(side, view, outcome, found, out)
+            Decision::Forward if self.is_wanted(side, kind, view, request) => {
+                self.shown(side, kind, view, request, found, out)
             }
             Decision::Change(element, by) => match Judged::new(&element, self.route.limits_after) {
-                Ok(mended) => {
-                    let outcome = self.policy.scripts.run(kind, &mended.view(), &self.facts(side));
-                    match self.weighed(side, &mended.view(), outcome, found, out) {
-                        (Decision::Forward, sends) => (Decision::Change(element, by), sends),
-                        other => other,
-                    }
-                }
-                Err(_) => (Decision::Drop(by), Vec::new()),
+                Ok(mended) => match self.shown(side, kind, &mended.view(), request, found, out) {
+                    (Decision::Forward, after) => (Decision::Change(element, by), after),
+                    other => other,
+                },
+                Err(_) => (Decision::Drop(by), Aftermath::default()),
             },
-            decision => (decision, Vec::new()),
+            decision => (decision, Aftermath::default()),
         }
+    }
+
+    fn is_wanted(&self, side: Side, kind: Kind, view: &View<'_>, request: Option<u64>) -> bool {
+        let wants = |scripts: &ScriptSet| scripts.wants(kind, view, side, request.is_some());
+        wants(&self.policy.scripts) || wants(&self.policy.shadow)
+    }
+
+    /// Shows the scripts a stanza. The shadow scripts see it too, and if they decide otherwise, that is told.
+    fn shown(
+        &mut self,
+        side: Side,
+        kind: Kind,
+        view: &View<'_>,
+        request: Option<u64>,
+        found: &mut Vec<Finding>,
+        out: &mut Outbox,
+    ) -> (Decision, Aftermath) {
+        let outcome = self.with_scripts(side, |scripts, facts, memory| scripts.run(kind, view, request, facts, memory));
+        self.shadowed(side, kind, view, request, &outcome, out);
+        self.weighed(side, kind, view, outcome, found, out)
     }
 
     /// What the scripts decided, with their own work held to the rules.
     fn weighed(
         &mut self,
         side: Side,
+        kind: Kind,
         view: &View<'_>,
         outcome: Outcome,
         found: &mut Vec<Finding>,
         out: &mut Outbox,
-    ) -> (Decision, Vec<Send>) {
-        out.notes.extend(outcome.logs.into_iter().map(Note::Log));
-        let failed = !outcome.errors.is_empty();
-        out.notes.extend(outcome.errors.into_iter().map(Note::ScriptError));
-        let by = outcome.by.unwrap_or_else(|| "script".to_owned());
-        let sends = outcome.sends;
-        let goes_on = matches!(outcome.verdict, Verdict::Pass | Verdict::Hold(_));
+    ) -> (Decision, Aftermath) {
+        let Outcome { verdict, by, element, sends, asks, close, tags, logs, failed, errors } = outcome;
+        out.notes.extend(logs.into_iter().map(Note::Log));
+        for error in errors {
+            out.notes.push(Note::ScriptError(format!("{error} (at {})", script::named(kind, view, side))));
+        }
+        self.tags = tags;
+        let after = Aftermath { sends, asks, close };
+        let by = by.unwrap_or_else(|| "script".to_owned());
+        let goes_on = matches!(verdict, Verdict::Pass | Verdict::Hold(_));
         // Whatever the others made of it.
         if failed && goes_on && self.policy.on_script_error != OnScriptError::Pass {
-            return (self.script_failed(), sends);
+            return (self.script_failed(), after);
         }
-        let decision = match (outcome.verdict, outcome.element) {
+        let decision = match (verdict, element) {
             (Verdict::Hold(micros), element) if !self.draining => Decision::Hold(micros, by, element.map(Box::new)),
             (Verdict::Pass | Verdict::Hold(_), None) => Decision::Forward,
             (Verdict::Pass | Verdict::Hold(_), Some(element)) => Decision::Change(element, by),
@@ -95,7 +107,7 @@ impl Core {
             && let Err(why) = self.obeys(element, sender, view).and_then(|()| keeps_faith(&decision, view))
         {
             out.notes.push(Note::ScriptError(format!("{by}: what it made cannot be sent: {why}")));
-            return (self.script_failed(), sends);
+            return (self.script_failed(), after);
         }
         if matches!(decision, Decision::Bounce(..) | Decision::Reply(..)) && is_answer(view) {
             found.push(Finding {
@@ -109,9 +121,9 @@ impl Core {
                 Decision::Bounce(_, by) | Decision::Reply(_, by) => by,
                 _ => String::new(),
             };
-            return (Decision::Drop(by), sends);
+            return (Decision::Drop(by), after);
         }
-        (decision, sends)
+        (decision, after)
     }
 
     fn script_failed(&self) -> Decision {
@@ -172,79 +184,6 @@ impl Core {
             None if kind_of(&judged.view()).is_none() => Err("it is not a message, presence or iq".to_owned()),
             None => Ok(()),
         }
-    }
-
-    /// Sends what scripts wanted sent, in order.
-    pub(super) fn script_sends(&mut self, sends: Vec<Send>, out: &mut Outbox) {
-        for send in sends {
-            if let Err(why) = self.script_send(&send, out) {
-                let to = if send.to == Side::Client { "to_client" } else { "to_server" };
-                out.notes.push(Note::ScriptError(format!("{}: session.{to}: {why}", send.by)));
-            }
-        }
-    }
-
-    fn script_send(&mut self, send: &Send, out: &mut Outbox) -> Result<(), String> {
-        let judged = Judged::new(&send.stanza, self.route.limits_after)?;
-        let view = judged.view();
-        let Some(kind) = kind_of(&view) else {
-            return Err("it is not a message, presence or iq".to_owned());
-        };
-        let (sender, mut found) = (send.to.other(), Vec::new());
-        rules::check(&view, sender, &rules::Modes::all(rules::Mode::Report), &mut found);
-        if let Some(broken) = found.iter().find(|f| f.severity == Severity::Violation) {
-            return Err(format!("{}: {}", broken.code, broken.text));
-        }
-        let mut pair = None;
-        if kind == Kind::Iq {
-            if is_answer(&view) { pair = self.script_answers(sender, &view)? } else { self.script_asks(sender, &view)? }
-        }
-        let origin = Origin::Made(pair.map_or(0, |pair| pair.request), send.by.clone());
-        self.emit(send.to, kind, &send.stanza, origin, pair, out);
-        Ok(())
-    }
-
-    /// A script answers in the place of `answerer`: what it answers must be under way. The true answer will be swallowed.
-    fn script_answers(&mut self, answerer: Side, view: &View<'_>) -> Result<Option<Pair>, String> {
-        let id = view.id().unwrap_or_default();
-        let address = if answerer == Side::Server { view.from() } else { view.to() };
-        let Some((at, row)) = self.find_own_row(answerer, &id, address.as_deref()) else {
-            return Err(format!(
-                "nothing that it could answer is under way with the id {id:?} (RFC 6120 §8.2.3 rule 4)"
-            ));
-        };
-        let micros = self.now.0.saturating_sub(row.at.0);
-        let error = view.kind().as_deref() == Some("error");
-        self.count_answer(row.namespace, Some(micros), error.then_some(Condition::UndefinedCondition.name()));
-        if row.stopped {
-            self.iqs.close(at)
-        } else {
-            self.iqs.settle(at, State::Answered)
-        }
-        Ok(Some(Pair { request: row.number, micros }))
-    }
-
-    /// A script asks in the name of `asker`: the answer will be swallowed.
-    fn script_asks(&mut self, asker: Side, view: &View<'_>) -> Result<(), String> {
-        let id = view.id().unwrap_or_default();
-        let id_seen = rewritten(&id);
-        let address = if asker == Side::Client { view.to() } else { view.from() };
-        let request = Request {
-            id: &id,
-            id_seen: &id_seen,
-            address: address.as_deref(),
-            peer: self.account.peer(address.as_deref()),
-            bound: true,
-            timed: true,
-            asker: Asker::Script,
-            number: 0,
-            namespace: None,
-            archive: asks_archive(view),
-            at: self.now,
-            stopped: false,
-        };
-        let opened = self.iqs.open(asker, self.account.hash(id_seen.as_bytes()), &request, self.route.open_iqs);
-        opened.map(|_| ()).map_err(|_| "too many requests are under way (open_iqs)".to_owned())
     }
 }
 

@@ -4,6 +4,7 @@
 
 use super::latency::Latency;
 use crate::rules::Finding;
+use crate::script::HookCount;
 use crate::xmpp::{Kind, Side};
 
 /// Namespaces counted by name; the rest is counted under [`OTHERS`].
@@ -26,6 +27,10 @@ pub struct Tally {
     pub stopped: u64,
     /// Stanzas forwarded changed.
     pub rewritten: u64,
+    /// The hooks of scripts, in order of first sight.
+    pub hooks: Vec<HookCount>,
+    /// Stanzas that the shadow scripts were shown, and how many of them they would have decided otherwise.
+    pub shadow: [u64; 2],
 }
 
 /// What became of the IQ requests of one namespace.
@@ -102,6 +107,20 @@ impl Tally {
         }
         self.stopped += other.stopped;
         self.rewritten += other.rewritten;
+        self.count_hooks(&other.hooks);
+        for (mine, theirs) in self.shadow.iter_mut().zip(other.shadow) {
+            *mine += theirs;
+        }
+    }
+
+    /// Adds what was counted of hooks.
+    pub fn count_hooks(&mut self, counts: &[HookCount]) {
+        for count in counts {
+            match self.hooks.iter_mut().find(|known| known.script == count.script && known.hook == count.hook) {
+                Some(known) => known.add(count),
+                None => self.hooks.push(count.clone()),
+            }
+        }
     }
 
     /// Counts a finding; `side` is who is at fault.
@@ -115,7 +134,9 @@ impl Tally {
         let iq = |iq: &IqCount| {
             size_of::<IqCount>() + iq.ns.len() + 2 * size_of::<u64>() * (iq.latency.spans() + 2 * iq.conditions.len())
         };
-        self.iqs.iter().map(iq).sum::<usize>() + self.findings.len() * size_of::<FindingCount>()
+        self.iqs.iter().map(iq).sum::<usize>()
+            + self.findings.len() * size_of::<FindingCount>()
+            + self.hooks.len() * size_of::<HookCount>()
     }
 
     fn count_finding(&mut self, code: &'static str, side: Side, count: u64) {

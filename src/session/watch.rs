@@ -27,7 +27,8 @@ impl Outbox {
         let ours = matches!(what, What::Stanza(_)) && !matches!(origin, Origin::Forwarded(_));
         let stanza = ours.then(|| written(bytes)).flatten();
         let bytes = Bytes::copy_from_slice(bytes);
-        let seen = Seen { side, dir, number, what, bytes, stanza, fate, origin, findings: Vec::new(), pair };
+        let seen =
+            Seen { side, dir, number, what, bytes, stanza, fate, origin, findings: Vec::new(), pair, tags: Vec::new() };
         self.notes.push(Note::Seen(Box::new(seen)));
     }
 }
@@ -46,8 +47,10 @@ impl Core {
         pair: Option<Pair>,
         out: &mut Outbox,
     ) {
+        let tags = std::mem::take(&mut self.tags);
         if out.watched {
             out.notes.push(Note::Seen(Box::new(Seen {
+                tags,
                 side,
                 dir: Dir::In,
                 number,

@@ -149,13 +149,26 @@ impl<'a> View<'a> {
     /// Whether a name in this element's head equals an expanded name.
     #[must_use]
     pub fn name_is(&self, what: &Name, ns: &str, name: &str) -> bool {
-        if !same(slice(self.bytes, what.local), name.as_bytes()) {
-            return false;
-        }
+        self.local_is(what, name) && self.ns_is(what, ns)
+    }
+    /// Whether a name in this element's head has this namespace.
+    #[must_use]
+    pub fn ns_is(&self, what: &Name, ns: &str) -> bool {
         match what.ns {
-            NsRef::Local(value) if !value.escaped => same(slice(self.bytes, value.span), ns.as_bytes()),
+            NsRef::Local(value) => self.value_is(&value, ns),
             _ => same(self.namespace(what).as_bytes(), ns.as_bytes()),
         }
+    }
+    /// Whether an attribute of this head has this value.
+    #[must_use]
+    pub fn value_is(&self, value: &Value, text: &str) -> bool {
+        let raw = slice(self.bytes, value.span);
+        if value.escaped { value_text(raw) == text } else { same(raw, text.as_bytes()) }
+    }
+    /// Whether the local part of a name in this head is this.
+    #[must_use]
+    pub fn local_is(&self, what: &Name, local: &str) -> bool {
+        same(slice(self.bytes, what.local), local.as_bytes())
     }
     /// Expanded name (namespace, local) of a [`Name`] of this head.
     #[must_use]

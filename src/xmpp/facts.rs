@@ -26,6 +26,14 @@ impl Side {
             Self::Server => 1,
         }
     }
+    /// `client` or `server`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Server => "server",
+        }
+    }
     /// The direction of what comes in on this side: `c2s` from the client, `s2c` from the server.
     #[must_use]
     pub const fn direction(self) -> &'static str {
@@ -86,4 +94,54 @@ pub struct Facts<'a> {
     pub domain: &'a str,
     /// The client's network address, as text.
     pub peer: &'a str,
+    /// Whether TLS stands on each leg, by [`Side::index`].
+    pub tls: [bool; 2],
+    /// The SASL mechanism the client uses, once it has named one.
+    pub mechanism: Option<&'a str>,
+    /// How far the session has come.
+    pub phase: Phase,
+    /// When it began.
+    pub started: Timestamp,
+}
+
+impl<'a> Facts<'a> {
+    /// Of a session that has only just begun, for a stanza from that side.
+    #[must_use]
+    pub const fn new(now: Timestamp, session: u64, side: Side, domain: &'a str, peer: &'a str) -> Self {
+        let (tls, mechanism, phase) = ([false; 2], None, Phase::Open);
+        Self { now, session, side, jid: None, domain, peer, tls, mechanism, phase, started: now }
+    }
+
+    /// The same once the client is bound to this full JID.
+    #[must_use]
+    pub const fn bound(self, jid: &'a str) -> Self {
+        Self { jid: Some(jid), phase: Phase::Bound, ..self }
+    }
+}
+
+/// How far a session has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// The client has opened its stream, or is about to.
+    #[default]
+    Open,
+    /// The client has authenticated.
+    Authenticated,
+    /// The client is bound to a resource: stanzas pass.
+    Bound,
+    /// The session has ended.
+    Closed,
+}
+
+impl Phase {
+    /// As scripts call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Authenticated => "authenticated",
+            Self::Bound => "bound",
+            Self::Closed => "closed",
+        }
+    }
 }

@@ -13,5 +13,5 @@ pub mod sasl;
 
 pub use account::{Account, Peer};
 pub use error::{Condition, ErrorType, StanzaError, StreamCondition, StreamError};
-pub use facts::{Facts, Kind, Side, Timestamp};
+pub use facts::{Facts, Kind, Phase, Side, Timestamp};
 pub use header::Header;

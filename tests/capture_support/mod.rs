@@ -61,5 +61,17 @@ pub(crate) fn seen(side: Side, dir: Dir, number: u64, bytes: Bytes) -> Seen {
         Dir::In => Origin::Peer,
         Dir::Out => Origin::Forwarded(number - 1),
     };
-    Seen { side, dir, number, what, bytes, stanza: None, fate: Fate::Passed, origin, findings: Vec::new(), pair: None }
+    Seen {
+        side,
+        dir,
+        number,
+        what,
+        bytes,
+        stanza: None,
+        fate: Fate::Passed,
+        origin,
+        findings: Vec::new(),
+        pair: None,
+        tags: Vec::new(),
+    }
 }

@@ -58,6 +58,7 @@ pub(crate) fn stanza(side: Side, dir: Dir, what: What, info: StanzaInfo) -> Note
         origin: Origin::Peer,
         findings: Vec::new(),
         pair: None,
+        tags: Vec::new(),
     }))
 }
 
