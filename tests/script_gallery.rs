@@ -3,7 +3,7 @@
 use iqtap::script::{Memory, Outcome, ScriptLimits, ScriptSet, Verdict};
 use iqtap::xml::{Limits, Scanner, Step, View};
 use iqtap::xmpp::{Facts, Kind, Side, Timestamp};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const PAGES: [(&str, &str); 2] =
     [("README.md", include_str!("../README.md")), ("scripts/README.md", include_str!("../scripts/README.md"))];
@@ -14,12 +14,15 @@ const STANZAS: &[(Kind, &str)] = &[
     (Kind::Message, "<message type='error'><body>drop me</body><error type='cancel'/></message>"),
     (Kind::Presence, "<presence/>"),
     (Kind::Presence, "<presence type='unavailable' from='a@b/c'/>"),
+    (Kind::Presence, "<presence type='subscribe' from='a@b'><status>http://b</status></presence>"),
     (Kind::Iq, "<iq type='get' id='1'><query xmlns='jabber:iq:version'/></iq>"),
     (Kind::Iq, "<iq type='set' id='1'><query xmlns='jabber:iq:last'/></iq>"),
     (Kind::Iq, "<iq type='set' id='1'><query xmlns='jabber:iq:register'/></iq>"),
     (Kind::Iq, "<iq type='set' id='1'><vCard xmlns='vcard-temp'/></iq>"),
     (Kind::Iq, "<iq type='set' id='1'><command xmlns='http://jabber.org/protocol/commands'/></iq>"),
     (Kind::Iq, "<iq type='result' id='1'/>"),
+    (Kind::Iq, "<iq type='set' id='1'><query xmlns='jabber:iq:roster'><item/><item jid='@'/></query></iq>"),
+    (Kind::Message, "<message type='chat' to='@' from=''><body>http://b</body><x xmlns='jabber:x:oob'/></message>"),
     (Kind::Message, "<message type='chat' to='romeo@example.org'><body>/who</body></message>"),
 ];
 
@@ -47,13 +50,18 @@ fn blocks(page: &str) -> Vec<(usize, String)> {
 }
 
 fn run(set: &ScriptSet, kind: Kind, stanza: &str, side: Side) -> Outcome {
+    run_in(set, kind, stanza, side, &mut Memory::default())
+}
+
+/// The same in a session under way.
+fn run_in(set: &ScriptSet, kind: Kind, stanza: &str, side: Side, memory: &mut Memory) -> Outcome {
     let header = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>";
     let mut scanner = Scanner::new(Limits::AFTER_LOGIN);
     assert!(matches!(scanner.scan(header), Step::Item { .. }));
     assert!(matches!(scanner.scan(stanza.as_bytes()), Step::Item { .. }), "{stanza}");
     let view = View { bytes: stanza.as_bytes(), head: scanner.head(), root: scanner.root() };
     let facts = Facts::new(Timestamp(1), 1, side, "example.org", "192.0.2.1:50000").bound("romeo@example.org/orchard");
-    set.run(kind, &view, None, &facts, &mut Memory::default())
+    set.run(kind, &view, None, &facts, memory)
 }
 
 /// The stanzas a block brings along, in comments of its own: `// with: <message/>`.
@@ -106,24 +114,63 @@ fn every_block_of_the_pages_runs() {
     }
 }
 
-#[test]
-fn every_script_of_the_gallery_is_on_the_page_and_has_a_book() {
+/// The scripts of the gallery, in order: the name of the file, its path, its text.
+fn gallery() -> Vec<(String, PathBuf, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
-    let mut scripts = 0;
-    for entry in std::fs::read_dir(&folder).unwrap_or_else(|why| panic!("{why}")) {
-        let path = entry.unwrap_or_else(|why| panic!("{why}")).path();
-        if path.extension().is_none_or(|extension| extension != "rhai") {
-            continue;
-        }
-        scripts += 1;
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        assert!(PAGES[1].1.contains(&format!("| `{name}` |")), "{name} is not in the table of scripts/README.md");
+    let entries = std::fs::read_dir(&folder).unwrap_or_else(|why| panic!("{why}"));
+    let paths = entries.map(|entry| entry.unwrap_or_else(|why| panic!("{why}")).path());
+    let mut paths: Vec<_> = paths.filter(|path| path.extension().is_some_and(|e| e == "rhai")).collect();
+    paths.sort();
+    let read = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
+        (path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(), path, text)
+    };
+    paths.into_iter().map(read).collect()
+}
+
+/// The first sentence of the comment a script begins with: what it does.
+fn first_sentence(text: &str) -> String {
+    let lines = text.lines().map_while(|line| line.strip_prefix("// "));
+    let comment = lines.collect::<Vec<_>>().join(" ") + " ";
+    comment.split_once(". ").map(|(sentence, _)| sentence.to_owned()).unwrap_or_default()
+}
+
+#[test]
+fn every_script_of_the_gallery_is_on_the_page_in_its_own_words() {
+    let row = |(name, _, text): &(String, PathBuf, String)| format!("| `{name}` | {} |", first_sentence(text));
+    let rows: Vec<String> = gallery().iter().map(row).collect();
+    let page: Vec<&str> =
+        PAGES[1].1.lines().filter(|line| line.starts_with("| `") && line.contains(".rhai` |")).collect();
+    assert_eq!(page, rows, "the table of scripts/README.md should read:\n{}\n", rows.join("\n"));
+}
+
+#[test]
+fn every_script_of_the_gallery_is_an_example() {
+    let gallery = gallery();
+    assert!(gallery.len() >= 15, "{}", gallery.len());
+    for (name, path, text) in &gallery {
+        assert!(!first_sentence(text).is_empty(), "{name} does not begin with what it does");
+        assert!(text.contains("\n// Try it: "), "{name} does not say how to try it");
+        assert!(text.contains("--script") && text.contains(&format!("scripts/{name}")), "{name}: how to run it");
         assert!(path.with_extension("play").exists(), "{name} has no playbook");
-        let lines = std::fs::read_to_string(&path).map(|text| text.lines().count());
-        assert!(lines.is_ok_and(|lines| lines <= 40), "{name} is longer than an example should be");
-        ScriptSet::load(&[path], ScriptLimits::default()).unwrap_or_else(|why| panic!("{why}"));
+        let lines = text.lines().count();
+        assert!(lines <= 80, "{name} is longer than an example should be: {lines} lines");
     }
-    assert!(scripts >= 2);
+}
+
+/// Whatever comes, both ways, one after the other in one session: no script fails.
+#[test]
+fn every_script_of_the_gallery_runs_over_everything() {
+    for (name, path, _) in gallery() {
+        let set = ScriptSet::load(&[path], ScriptLimits::default()).unwrap_or_else(|why| panic!("{why}"));
+        let mut memory = Memory::default();
+        for side in [Side::Client, Side::Server] {
+            for (kind, stanza) in STANZAS {
+                let outcome = run_in(&set, *kind, stanza, side, &mut memory);
+                assert_eq!(outcome.errors, Vec::<String>::new(), "{name} on {stanza}");
+            }
+        }
+    }
 }
 
 /// "A function returns its last expression, whether a semicolon stands behind it or not."
