@@ -9,7 +9,7 @@ use rhai::{Dynamic, Engine, NativeCallContext};
 /// A type, what it is called in a sentence, its properties, its functions.
 type Members = (&'static str, &'static str, &'static str, &'static str);
 
-const MEMBERS: [Members; 4] = [
+const MEMBERS: [Members; 7] = [
     (
         "Stanza",
         "a stanza",
@@ -24,6 +24,14 @@ const MEMBERS: [Members; 4] = [
     ),
     ("Session", "a session", "jid, bare, domain, peer and number", "to_client and to_server"),
     ("Jid", "a jid", "full, bare, local, domain and resource", ""),
+    ("List", "a list", "no properties", "contains, covers and len"),
+    (
+        "Shared",
+        "shared",
+        "whatever was set",
+        "get, set, incr, expire, remove, contains, push, list, has, take and throttle",
+    ),
+    ("Time", "a time", "year, month, day, hour, minute, second, weekday, unix and iso", ""),
 ];
 
 /// A property that is not there.

@@ -12,14 +12,20 @@ mod element;
 mod engine;
 mod failure;
 mod hooks;
+mod hours;
 mod jid;
+mod lists;
+mod literals;
 mod log;
 mod members;
 mod memory;
 mod names;
 mod path;
+mod patterns;
 mod run;
 mod session;
+mod shared;
+mod sharing;
 mod stanza;
 mod state;
 mod timers;
@@ -29,6 +35,7 @@ mod wants;
 
 pub use counts::HookCount;
 pub use memory::{Memory, named};
+pub use shared::Shared;
 
 use crate::xml::{Element, View};
 use crate::xmpp::{Kind, Side, StanzaError, StreamCondition};
@@ -85,6 +92,7 @@ pub struct ScriptSet {
     hooks: u16,
     limits: ScriptLimits,
     stopwatch: Option<Stopwatch>,
+    shared: Shared,
 }
 
 /// Gives nanoseconds since any moment, to measure how long hooks take.
@@ -265,6 +273,21 @@ impl ScriptSet {
     pub fn timed_by(mut self, stopwatch: Stopwatch) -> Self {
         self.stopwatch = Some(stopwatch);
         self
+    }
+
+    /// Shares this with whoever else has it: other sets, and those that come after a reload. A set that is not told has a
+    /// store of its own.
+    #[must_use]
+    pub fn sharing(mut self, shared: &Shared) -> Self {
+        self.shared = shared.clone();
+        self
+    }
+
+    /// The files it was made of: scripts, in their order, each with the lists it reads.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        let of = |script: &Script| std::iter::once(script.path.clone()).chain(script.lists.clone()).collect::<Vec<_>>();
+        self.scripts.iter().flat_map(of).collect()
     }
 
     /// Whether there is no script.

@@ -13,7 +13,7 @@ use super::seat::{Heard, Seat};
 use super::shell::{self, House, Shell};
 use iqtap::config;
 use iqtap::policy::{Policy, Route, VaultLimits};
-use iqtap::script::{ScriptLimits, ScriptSet};
+use iqtap::script::{ScriptLimits, ScriptSet, Shared};
 use iqtap::session::{Act, Input, Note, Session, TlsInfo, Vault};
 use iqtap::xmpp::{Side, Timestamp};
 use std::fmt;
@@ -69,10 +69,11 @@ pub(crate) struct Failure {
 /// is reached.
 pub(crate) fn play(book: &Book, path: &Path, way: Way, at: &dyn Fn(usize)) -> Result<Vec<Heard>, Failure> {
     let whole = |why: String| Failure { line: 0, text: String::new(), why };
-    let (route, policy) = compile(book, &book.policy, path).map_err(whole)?;
-    let (_, other) = compile(book, &book.policy, path).map_err(whole)?;
+    let shared = Shared::default();
+    let (route, policy) = compile(book, &book.policy, path, &shared).map_err(whole)?;
+    let (_, other) = compile(book, &book.policy, path, &shared).map_err(whole)?;
     let steps = expand(&book.steps, &route).map_err(whole)?;
-    let mut play = Play::new(book, path, way, route, policy, other);
+    let mut play = Play::new(book, path, way, route, [policy, other], shared);
     let mut expecting = false;
     let mut index = 0;
     while let Some(step) = steps.get(index) {
@@ -98,7 +99,7 @@ pub(crate) fn play(book: &Book, path: &Path, way: Way, at: &dyn Fn(usize)) -> Re
 }
 
 /// A table of policy lines to what a session is made of. Playbooks are in clear text unless they say otherwise.
-fn compile(book: &Book, policy: &Table, path: &Path) -> Result<(Route, Policy), String> {
+fn compile(book: &Book, policy: &Table, path: &Path, shared: &Shared) -> Result<(Route, Policy), String> {
     let mut table = Table::new();
     for leg in ["client_tls", "server_tls"] {
         table.insert(leg.to_owned(), "off".into());
@@ -110,6 +111,7 @@ fn compile(book: &Book, policy: &Table, path: &Path) -> Result<(Route, Policy), 
         policy.scripts = ScriptSet::from_text(&path.with_extension("rhai"), script, ScriptLimits::default())
             .map_err(|e| e.to_string())?;
     }
+    policy.scripts = policy.scripts.sharing(shared);
     Ok((route, policy))
 }
 
@@ -150,6 +152,8 @@ pub(super) struct Play<'a> {
     route: Arc<Route>,
     /// The policy in force, twice.
     policies: [Arc<Policy>; 2],
+    /// What the scripts of all policies share.
+    shared: Shared,
     /// All policy lines up to here.
     table: Table,
     now: Timestamp,
@@ -183,7 +187,7 @@ fn index(number: u64) -> usize {
 }
 
 impl<'a> Play<'a> {
-    fn new(book: &'a Book, path: &'a Path, way: Way, route: Route, policy: Policy, other: Policy) -> Self {
+    fn new(book: &'a Book, path: &'a Path, way: Way, route: Route, policies: [Policy; 2], shared: Shared) -> Self {
         /// A Saturday morning; no book depends on it.
         const START: Timestamp = Timestamp(1_767_427_200_000_000);
         let mut play = Self {
@@ -191,7 +195,8 @@ impl<'a> Play<'a> {
             path,
             way,
             route: Arc::new(route),
-            policies: [Arc::new(policy), Arc::new(other)],
+            policies: policies.map(Arc::new),
+            shared,
             table: book.policy.clone(),
             now: START,
             names: Names::new(),
@@ -267,8 +272,8 @@ impl<'a> Play<'a> {
             StepKind::Stop => self.give(Input::Stop),
             StepKind::PolicySwap(over) => {
                 parse::merge(&mut self.table, over.clone());
-                let (_, policy) = compile(self.book, &self.table, self.path)?;
-                let (_, other) = compile(self.book, &self.table, self.path)?;
+                let (_, policy) = compile(self.book, &self.table, self.path, &self.shared)?;
+                let (_, other) = compile(self.book, &self.table, self.path, &self.shared)?;
                 self.policies = [Arc::new(policy), Arc::new(other)];
                 self.everyone(|play| play.give(Input::Policy(Arc::clone(&play.policies[0]))))
             }
