@@ -372,3 +372,63 @@ fn circuit_breaker() {
     assert!(!bob.rest().received().contains("jabber:iq:version"));
     stage.end();
 }
+
+#[test]
+fn rate_limit_per_contact() {
+    let constants = [("AT_ONCE = 5", "AT_ONCE = 2"), ("A_SECOND = 0.5", "A_SECOND = 0.001")];
+    let Some(stage) = Stage::of("rate-limit-per-contact", &constants, &[]) else { return };
+    let mut bob = stage.outside(BOB, &json!(["login", "go", "ping"]));
+    bob.reach("login");
+    let items = json!({ "do": "say", "to": stage.jid(BOB), "items": ["one", "two", "three"] });
+    let alice = stage.inside(ALICE, &json!(["login", items, wait("three"), "ping"])).rest();
+    bob.go();
+    assert_eq!(bob.rest().bodies(), ["one", "two"]);
+    let refused = alice.line("end")["messages"].clone();
+    assert_eq!(refused, json!([[stage.jid(BOB), "error", "three"]]));
+    assert!(alice.received().contains("<resource-constraint "), "{}", alice.received());
+    stage.end();
+}
+
+#[test]
+fn auto_reply_vacation() {
+    let Some(stage) = Stage::of("auto-reply-vacation", &[], &[]) else { return };
+    let text = "I am on vacation until the 1st, and read this when I am back.";
+    let (alice_jid, bob_jid) = (stage.jid(ALICE), stage.jid(BOB));
+    let mut alice = stage.inside(ALICE, &json!(["login", wait("hello?"), say(&bob_jid, "bye"), "ping"]));
+    alice.reach("login");
+    let steps = json!(["login", say(&alice_jid, "hi"), wait(text), say(&alice_jid, "hello?"), wait("bye")]);
+    let bob = stage.outside(BOB, &steps).rest();
+    let alice = alice.rest();
+    assert_eq!((alice.bodies(), bob.bodies()), (vec!["hi", "hello?"], vec![text, "bye"]));
+    assert_eq!(sender(&bob, text), alice_jid);
+    stage.end();
+}
+
+#[test]
+fn deny_subscription_spam() {
+    let Some(stage) = Stage::of("deny-subscription-spam", &[], &[]) else { return };
+    let (own, spammer, friend) = (9, 10, 11);
+    // The answer to the ping comes behind the list, which the script has asked for.
+    let done = [spammer, friend].map(|number| say(&stage.jid(number), "bye"));
+    let mut alice = stage.inside(
+        own,
+        &json!(["login", "ping", "presence", wait("that is all"), done[0], "go", wait("so is this"), done[1], "disco"]),
+    );
+    alice.reach("presence");
+    let asks = |status: &str| {
+        raw(format!("<presence type='subscribe' to='{}'><status>{status}</status></presence>", bare(own)))
+    };
+    let steps = |status: &str, end: &str| {
+        json!(["login", "roster", "presence", asks(status), say(&stage.jid(own), end), wait("bye")])
+    };
+    let spammer = stage.outside(spammer, &steps("see https://example.net/", "that is all")).rest();
+    alice.go();
+    let friend = stage.outside(friend, &steps("it is I", "so is this")).rest();
+    let alice = alice.rest();
+    alice.ok("disco");
+    assert!(spammer.received().contains("unsubscribed"), "{}", spammer.received());
+    assert!(!friend.received().contains("unsubscribed"), "{}", friend.received());
+    assert!(!alice.received().contains("https://example.net/"), "{}", alice.received());
+    assert!(alice.received().contains("it is I"), "{}", alice.received());
+    stage.end();
+}
