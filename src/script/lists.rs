@@ -42,7 +42,7 @@ pub(super) type Lists = BTreeMap<String, List>;
 /// # Errors
 /// The first that cannot be read, or is none.
 pub(super) fn read(path: &Path, text: &str) -> Result<(Lists, Vec<PathBuf>), LoadError> {
-    let folder = path.parent().unwrap_or(Path::new(""));
+    let folder = path.parent().unwrap_or_else(|| Path::new(""));
     let (mut lists, mut files) = (Lists::new(), Vec::new());
     for call in literals::calls(text, "list") {
         if lists.contains_key(&call.text) {

@@ -111,7 +111,7 @@ fn get(key: &Key) -> Fallible<Dynamic> {
 
 fn set(key: &Key, value: Dynamic, micros: Option<u64>) -> Fallible<()> {
     if value.is_unit() {
-        return locked(|store| Ok(drop(store.remove(key))));
+        return locked(|store| Ok(store.remove(key))).map(drop);
     }
     let weight = state::storable(&value)?;
     locked(|store| store.set(key, value, weight, micros))
