@@ -16,7 +16,7 @@ use peers::{Client, DOMAIN, Iqtap, Login, Need, Prosody, Seen, Server, have, use
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
 const SLOW: &str = "urn:iqtap:test:slow";
@@ -44,7 +44,7 @@ impl Stage {
         }
         let file = format!("{script}.rhai");
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(&file);
-        let mut text = std::fs::read_to_string(path).unwrap();
+        let mut text = std::fs::read_to_string(&path).unwrap();
         for (there, here) in constants {
             assert!(text.contains(there), "{script} does not say {there}");
             text = text.replace(there, here);
@@ -52,6 +52,10 @@ impl Stage {
         let dir = tempfile::tempdir().unwrap();
         let copy = dir.path().join(file);
         std::fs::write(&copy, text).unwrap();
+        let list = path.with_extension("txt");
+        if list.exists() {
+            std::fs::copy(&list, copy.with_extension("txt")).unwrap();
+        }
         let server = Prosody::shared();
         let flags = ["--server-ca", server.ca(), "--script", copy.to_str().unwrap()];
         let iqtap = Iqtap::run(server.port, &[&flags[..], more].concat());
@@ -430,5 +434,31 @@ fn deny_subscription_spam() {
     assert!(!friend.received().contains("unsubscribed"), "{}", friend.received());
     assert!(!alice.received().contains("https://example.net/"), "{}", alice.received());
     assert!(alice.received().contains("it is I"), "{}", alice.received());
+    stage.end();
+}
+
+/// The time of day in UTC, so many hours from now.
+fn in_hours(hours: u64) -> String {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let minutes = (now / 60 + hours * 60) % (24 * 60);
+    format!("{:02}:{:02}", minutes / 60, minutes % 60)
+}
+
+#[test]
+fn quiet_hours() {
+    let (text, until) = (format!("asleep until {}", in_hours(2)), in_hours(2));
+    let constants = [("22:00", in_hours(22)), ("07:00", until), ("Europe/Berlin", "UTC".to_owned())];
+    let constants = constants.each_ref().map(|(there, here)| (*there, here.as_str()));
+    let Some(stage) = Stage::of("quiet-hours", &constants, &[]) else { return };
+    let (alice_jid, bob_jid) = (stage.jid(ALICE), stage.jid(BOB));
+    let mut alice = stage.inside(ALICE, &json!(["login", "go", say(&bob_jid, "good night"), "ping"]));
+    alice.reach("login");
+    let mut bob = stage.outside(BOB, &json!(["login", say(&alice_jid, "hello?"), wait("hello?"), wait("good night")]));
+    bob.reach("wait hello?");
+    alice.go();
+    let (alice, bob) = (alice.rest(), bob.rest());
+    let got = bob.line("end")["messages"].clone();
+    assert_eq!(got, json!([[alice_jid, "error", "hello?"], [alice_jid, "chat", "good night"]]));
+    assert!(bob.received().contains(&text) && alice.bodies().is_empty(), "{}", bob.received());
     stage.end();
 }

@@ -160,7 +160,7 @@ fn every_script_of_the_gallery_is_an_example() {
         assert!(text.contains("--script") && text.contains(&format!("scripts/{name}")), "{name}: how to run it");
         assert!(path.with_extension("play").exists(), "{name} has no playbook");
         let lines = text.lines().count();
-        assert!(lines <= 80, "{name} is longer than an example should be: {lines} lines");
+        assert!(lines <= 90, "{name} is longer than an example should be: {lines} lines");
     }
 }
 
