@@ -161,6 +161,8 @@ fn every_script_of_the_gallery_is_an_example() {
         assert!(text.contains("\n// Try it: "), "{name} does not say how to try it");
         assert!(text.contains("--script") && text.contains(&format!("scripts/{name}")), "{name}: how to run it");
         assert!(path.with_extension("play").exists(), "{name} has no playbook");
+        let stage = format!("Stage::of(\"{}\"", name.trim_end_matches(".rhai"));
+        assert!(include_str!("real_gallery.rs").contains(&stage), "{name} is not tried by real clients");
         let lines = text.lines().count();
         assert!(lines <= 90, "{name} is longer than an example should be: {lines} lines");
     }
