@@ -41,7 +41,7 @@ fn every_key_is_understood() {
         on_script_error = "reject"
         login_seconds = 60
         close_seconds = 2
-        script_limits = { operations = 1000, call_depth = 8, size = 4096 }
+        script_limits = { operations = 1000, call_depth = 8, string_bytes = 4096, millis = 20, failures = 3 }
         [limits.before_login]
         stanza_bytes = 20000
         [limits.after_login]

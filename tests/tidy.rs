@@ -23,7 +23,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("replay", &["xml", "xmpp", "rules", "policy", "session", "config", "capture"]),
     ("play", &["xml", "xmpp", "rules", "script", "policy", "session", "config"]),
     ("loopback", &["xml", "xmpp"]),
-    ("net", &["xml", "xmpp", "rules", "policy", "session", "config", "store", "capture"]),
+    ("net", &["xml", "xmpp", "rules", "script", "policy", "session", "config", "store", "capture"]),
     ("web", &["xmpp", "rules", "session", "inspect", "net"]),
     (
         "cli",

@@ -181,7 +181,15 @@ impl StanzaLimitKeys {
 struct ScriptLimitKeys {
     operations: Option<Spanned<u64>>,
     call_depth: Option<Spanned<usize>>,
-    size: Option<Spanned<usize>>,
+    expression_depth: Option<Spanned<usize>>,
+    string_bytes: Option<Spanned<usize>>,
+    array: Option<Spanned<usize>>,
+    map: Option<Spanned<usize>>,
+    millis: Option<Spanned<u64>>,
+    sends: Option<Spanned<usize>>,
+    send_bytes: Option<Spanned<usize>>,
+    state_bytes: Option<Spanned<usize>>,
+    failures: Option<Spanned<u32>>,
 }
 
 impl ScriptLimitKeys {
@@ -189,7 +197,15 @@ impl ScriptLimitKeys {
         let mut limits = ScriptLimits::default();
         within(&mut limits.operations, self.operations, "operations", 100..=1_000_000_000)?;
         within(&mut limits.call_depth, self.call_depth, "call_depth", 4..=128)?;
-        within(&mut limits.size, self.size, "size", 1_024..=1 << 30)?;
+        within(&mut limits.expression_depth, self.expression_depth, "expression_depth", 8..=32)?;
+        within(&mut limits.string_bytes, self.string_bytes, "string_bytes", 1_024..=1 << 24)?;
+        within(&mut limits.array, self.array, "array", 1..=ScriptLimits::MOST_ARRAY)?;
+        within(&mut limits.map, self.map, "map", 1..=ScriptLimits::MOST_MAP)?;
+        within(&mut limits.millis, self.millis, "millis", 1..=60_000)?;
+        within(&mut limits.sends, self.sends, "sends", 0..=100_000)?;
+        within(&mut limits.send_bytes, self.send_bytes, "send_bytes", 0..=1 << 26)?;
+        within(&mut limits.state_bytes, self.state_bytes, "state_bytes", 0..=1 << 26)?;
+        within(&mut limits.failures, self.failures, "failures", 0..=1_000_000)?;
         Ok(limits)
     }
 }

@@ -153,6 +153,7 @@ impl Server {
         let watched = setup.sinks.iter().any(|sink| sink.wants_stanzas());
         let (teller, consumer) = Consumer::start(setup.sinks);
         let clock = Clock::start();
+        let scripted = !setup.policy.scripts.is_empty() || !setup.policy.shadow.is_empty();
         let shared = Arc::new(Shared {
             route: Arc::new(setup.route),
             policy: Arc::new(setup.policy),
@@ -164,6 +165,9 @@ impl Server {
             stopping: AtomicBool::new(false),
             stop: Arc::default(),
         });
+        if scripted {
+            super::watch::start(Arc::downgrade(&shared));
+        }
         Ok(Self { listener, shared, teller, consumer, tasks: JoinSet::new(), sessions: 0 })
     }
 

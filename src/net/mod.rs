@@ -20,6 +20,7 @@ mod pump;
 mod record;
 mod scratch;
 mod tls;
+mod watch;
 mod wire;
 
 pub use listen::{BindError, Server, Setup};

@@ -8,8 +8,8 @@ use super::failure::{self, Failure};
 use super::hooks::{Hook, On};
 use super::run::Effects;
 use super::stanza::{Saved, Stanza};
-use super::{Ask, Event, Memory, Outcome, Reply, ScriptSet, Send, Verdict};
-use super::{budget, counts, element, log, memory, run, verdict};
+use super::{Ask, Event, Memory, Outcome, Reply, ScriptLimits, ScriptSet, Send, Verdict};
+use super::{budget, counts, element, log, memory, run, verdict, watch};
 use crate::xml::{Element, View};
 use crate::xmpp::{Facts, Kind, Phase};
 use rhai::{CallFnOptions, Dynamic, FuncArgs, Scope};
@@ -291,7 +291,7 @@ impl ScriptSet {
         let state = std::mem::take(&mut member.state);
         run::begin(facts.now, facts.phase == Phase::Bound, self.limits, state, &script.functions, memory.next_timer);
         let begun = self.stopwatch.map(|now| now());
-        let ran = call(script, called, arguments).and_then(judge);
+        let ran = call(script, called, arguments, self.limits).and_then(judge);
         let nanos = self.stopwatch.zip(begun).map_or(0, |(now, begun)| now().saturating_sub(begun));
         let (effects, mut state, next_timer) = run::end();
         memory.next_timer = next_timer;
@@ -379,14 +379,21 @@ struct Passing<'a> {
 }
 
 /// Calls a function. A panic in Rhai or below is a failure of this script like any other.
-fn call(script: &Script, called: &Called<'_>, arguments: impl FuncArgs) -> Result<Dynamic, Failure> {
+fn call(
+    script: &Script,
+    called: &Called<'_>,
+    arguments: impl FuncArgs,
+    limits: ScriptLimits,
+) -> Result<Dynamic, Failure> {
     // The script's body has run when it was compiled; it is not run again.
     let options = CallFnOptions::new().eval_ast(false).rewind_scope(false);
     budget::begin(false);
+    watch::begin(limits.millis);
     let ran = catch_unwind(AssertUnwindSafe(|| {
         let mut scope = Scope::new();
         script.engine.call_fn_with_options::<Dynamic>(options, &mut scope, &script.ast, called.function, arguments)
     }));
+    watch::end();
     match ran {
         Ok(Ok(returned)) => Ok(returned),
         Ok(Err(error)) => Err(failure::explain(*error).or_line(called.line)),
