@@ -1,6 +1,6 @@
 //! Every Rhai block in the pages loads, and runs over all kinds of stanzas without an error; and what the pages say holds.
 
-use iqtap::script::{Memory, Outcome, ScriptLimits, ScriptSet, Verdict};
+use iqtap::script::{Event, Memory, Outcome, ScriptLimits, ScriptSet, Verdict};
 use iqtap::xml::{Limits, Scanner, Step, View};
 use iqtap::xmpp::{Facts, Kind, Side, Timestamp};
 use std::path::Path;
@@ -52,8 +52,11 @@ fn run(set: &ScriptSet, kind: Kind, stanza: &str, side: Side) -> Outcome {
     assert!(matches!(scanner.scan(header), Step::Item { .. }));
     assert!(matches!(scanner.scan(stanza.as_bytes()), Step::Item { .. }), "{stanza}");
     let view = View { bytes: stanza.as_bytes(), head: scanner.head(), root: scanner.root() };
-    let facts = Facts::new(Timestamp(1), 1, side, "example.org", "192.0.2.1:50000").bound("romeo@example.org/orchard");
-    set.run(kind, &view, None, &facts, &mut Memory::default())
+    set.run(kind, &view, None, &facts(side), &mut Memory::default())
+}
+
+fn facts(side: Side) -> Facts<'static> {
+    Facts::new(Timestamp(1), 1, side, "example.org", "192.0.2.1:50000").bound("romeo@example.org/orchard")
 }
 
 /// The stanzas a block brings along, in comments of its own: `// with: <message/>`.
@@ -100,6 +103,12 @@ fn every_block_of_the_pages_runs() {
                         outcome.verdict != Verdict::Pass || outcome.element.is_some() || !outcome.sends.is_empty();
                     verdicts += usize::from(acts);
                 }
+            }
+            let mut memory = Memory::default();
+            for event in [Event::Open, Event::Bind, Event::Close("over")] {
+                let outcome = set.event(event, &facts(Side::Client), &mut memory);
+                assert_eq!(outcome.errors, Vec::<String>::new(), "{page}:{line} on {event:?}");
+                verdicts += usize::from(shows(&outcome) || !outcome.asks.is_empty());
             }
             assert!(verdicts > 0, "{page}:{line} does nothing to any of the stanzas here");
         }
