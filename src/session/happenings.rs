@@ -176,7 +176,9 @@ impl Core {
     /// The session is over. What was counted goes to its tally.
     pub(super) fn scripts_end(&mut self, out: &mut Outbox) {
         let reason = self.ending.take().unwrap_or_else(|| "over".to_owned());
-        self.event(Event::Close(&reason), out);
+        if self.opened {
+            self.event(Event::Close(&reason), out);
+        }
         self.count_hooks();
     }
 
