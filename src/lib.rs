@@ -39,6 +39,7 @@ pub mod config;
 pub mod inspect;
 pub mod loopback;
 pub mod net;
+pub mod play;
 pub mod policy;
 pub mod rules;
 pub mod script;

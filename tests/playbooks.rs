@@ -3,9 +3,7 @@
 //! `PLAY=rules/ cargo test --test playbooks` plays the books whose path contains `rules/`; `PLAY_SEEDS=100` cuts each
 //! at a hundred random series of places instead of three; `PLAY_SEED=5` at the one that a failure named.
 
-mod play;
-
-use play::mutate::{Refuted, prove};
+use iqtap::play::{Refuted, book, prove};
 use rxml::{Parse as _, WithOptions as _};
 use std::collections::BTreeSet;
 use std::env;
@@ -112,7 +110,7 @@ fn name(root: &Path, path: &Path) -> String {
 /// Plays one book in every way; the error is a report between rulers.
 fn read_and_prove(path: &Path, name: &str) -> Result<usize, String> {
     let text = fs::read_to_string(path).map_err(|e| format!("{name}: {e}\n"))?;
-    let book = play::parse::book(&text).map_err(|problem| format!("{name}: {problem}\n"))?;
+    let book = book(&text).map_err(|problem| format!("{name}: {problem}\n"))?;
     let (plays, played) = prove(&book, path, &seeds(name)).map_err(|Refuted { way, failure }| {
         const RULER: &str = "----------------------------------------------------------------------";
         let mut report = String::new();

@@ -9,22 +9,22 @@
 use super::compare;
 use super::expect::differ;
 use super::shell::Shell;
-use iqtap::policy::{Policy, Route};
-use iqtap::session::{Act, Dir, Input, Note, Outbox, Session, Tally};
-use iqtap::xmpp::{Side, Timestamp};
+use crate::policy::{Policy, Route};
+use crate::session::{Act, Dir, Input, Note, Outbox, Session, Tally};
+use crate::xmpp::{Side, Timestamp};
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
 
 /// All that came out of one session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Heard {
+pub struct Heard {
     /// Bytes, by [`Side::index`].
-    pub(crate) to: [Vec<u8>; 2],
+    pub to: [Vec<u8>; 2],
     /// Acts in order, but those about the vault.
-    pub(crate) acts: Vec<Act>,
+    pub acts: Vec<Act>,
     /// What was counted at the end.
-    pub(crate) tally: Tally,
+    pub tally: Tally,
 }
 
 /// One session and all about it.

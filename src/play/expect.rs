@@ -5,8 +5,8 @@
 use super::compare::{self, Item, Names};
 use super::parse::NoteKind;
 use super::seat::Seat;
-use iqtap::session::{Act, Note};
-use iqtap::xmpp::Side;
+use crate::session::{Act, Note};
+use crate::xmpp::Side;
 
 impl Seat {
     pub(super) fn tree(&mut self, side: Side, expected: &str, names: &mut Names) -> Result<(), String> {
@@ -102,7 +102,7 @@ impl Seat {
 }
 
 /// Two runs of bytes, and where they part.
-pub(crate) fn differ(why: &str, expected: &[u8], came: &[u8]) -> String {
+pub(super) fn differ(why: &str, expected: &[u8], came: &[u8]) -> String {
     let at = expected.iter().zip(came).take_while(|(a, b)| a == b).count();
     let from = at.saturating_sub(40);
     format!(

@@ -11,11 +11,11 @@ use super::open::{self, Opening};
 use super::parse::{self, Book, Bytes, Step, StepKind};
 use super::seat::{Heard, Seat};
 use super::shell::{self, House, Shell};
-use iqtap::config;
-use iqtap::policy::{Policy, Route, VaultLimits};
-use iqtap::script::{ScriptLimits, ScriptSet};
-use iqtap::session::{Act, Input, Note, Session, TlsInfo, Vault};
-use iqtap::xmpp::{Side, Timestamp};
+use crate::config;
+use crate::policy::{Policy, Route, VaultLimits};
+use crate::script::{ScriptLimits, ScriptSet};
+use crate::session::{Act, Input, Note, Session, TlsInfo, Vault};
+use crate::xmpp::{Side, Timestamp};
 use std::fmt;
 use std::mem;
 use std::path::Path;
@@ -24,15 +24,15 @@ use toml::Table;
 
 /// How a book is played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Way {
+pub struct Way {
     /// In which pieces bytes arrive.
-    pub(crate) cut: Cut,
+    pub cut: Cut,
     /// Whether an equal policy takes over, and a tick comes too early, before every single input.
-    pub(crate) swap: bool,
+    pub swap: bool,
     /// Whether somebody watches.
-    pub(crate) watched: bool,
+    pub watched: bool,
     /// Whether bytes wait until the session wants them, as in the pump.
-    pub(crate) patient: bool,
+    pub patient: bool,
 }
 
 impl fmt::Display for Way {
@@ -56,18 +56,18 @@ impl fmt::Display for Way {
 
 /// Where and why a book does not hold.
 #[derive(Clone, Debug)]
-pub(crate) struct Failure {
+pub struct Failure {
     /// The line, from 1; 0 for the book as a whole.
-    pub(crate) line: usize,
+    pub line: usize,
     /// That line's text.
-    pub(crate) text: String,
+    pub text: String,
     /// What was expected, what came.
-    pub(crate) why: String,
+    pub why: String,
 }
 
 /// Plays a book. `path` is where the book stands: paths in its policy start from there. `at` is told each line that
 /// is reached.
-pub(crate) fn play(book: &Book, path: &Path, way: Way, at: &dyn Fn(usize)) -> Result<Vec<Heard>, Failure> {
+pub(super) fn play(book: &Book, path: &Path, way: Way, at: &dyn Fn(usize)) -> Result<Vec<Heard>, Failure> {
     let whole = |why: String| Failure { line: 0, text: String::new(), why };
     let (route, policy) = compile(book, &book.policy, path).map_err(whole)?;
     let (_, other) = compile(book, &book.policy, path).map_err(whole)?;

@@ -14,13 +14,15 @@ use std::path::Path;
 
 /// A failure, and in which way of playing it came.
 #[derive(Clone, Debug)]
-pub(crate) struct Refuted {
-    pub(crate) way: Way,
-    pub(crate) failure: Failure,
+pub struct Refuted {
+    /// The way.
+    pub way: Way,
+    /// Where and why.
+    pub failure: Failure,
 }
 
 /// Plays a book in every way there is; random cuts follow from `seeds`.
-pub(crate) fn prove(book: &Book, path: &Path, seeds: &[u64]) -> Result<(usize, Vec<Heard>), Refuted> {
+pub fn prove(book: &Book, path: &Path, seeds: &[u64]) -> Result<(usize, Vec<Heard>), Refuted> {
     let plain = Way { cut: Cut::Lines, swap: false, watched: false, patient: false };
     let first = play(book, path, plain)?;
     let mut ways = vec![
