@@ -167,6 +167,24 @@ pub(super) fn fill_in(text: &str, names: &Names) -> Result<String, String> {
     Ok(out)
 }
 
+/// Fills in the names that are known; the others stay as they are written.
+pub(super) fn fill_known(text: &str, names: &Names) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((plain, after)) = rest.split_once('$') {
+        let end = after.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(after.len());
+        let (name, after) = after.split_at(end);
+        out.push_str(plain);
+        match names.get(name) {
+            Some(value) => out.push_str(value),
+            None => out.extend(["$", name]),
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
 /// Compares two trees; the error is a path and what is wrong there.
 fn element(wanted: &Element, got: &Element, names: &mut Names) -> Result<(), (String, String)> {
     let here = || wanted.name.clone();
@@ -201,11 +219,17 @@ fn element(wanted: &Element, got: &Element, names: &mut Names) -> Result<(), (St
 }
 
 /// The sentence for people inside an error.
-fn is_human_text(element: &Element) -> bool {
+pub(super) fn is_human_text(element: &Element) -> bool {
     element.name == "text" && [ns::STANZA_ERRORS, ns::STREAM_ERRORS, ns::SASL].contains(&element.ns.as_str())
 }
 
-/// Bytes for people: control characters and what is not UTF-8 as the escapes a book would use; long ones cut.
+/// Whether a character turns the reading direction or cannot be seen.
+fn turns(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// Bytes for people: control characters and what is not UTF-8 as escapes, as a book would use them where it has them;
+/// long ones cut.
 pub(super) fn show(bytes: &[u8]) -> String {
     const LONGEST: usize = 2000;
     let mut out = String::new();
@@ -216,7 +240,7 @@ pub(super) fn show(bytes: &[u8]) -> String {
                 '\n' => out.push_str("\\n"),
                 '\t' => out.push_str("\\t"),
                 '\\' => out.push_str("\\\\"),
-                c if c.is_control() => out.extend(c.escape_unicode()),
+                c if c.is_control() || turns(c) => out.extend(c.escape_unicode()),
                 c => out.push(c),
             }
         }
@@ -226,6 +250,16 @@ pub(super) fn show(bytes: &[u8]) -> String {
     }
     if bytes.len() > LONGEST {
         let _ = write!(out, " ... ({} bytes)", bytes.len());
+    }
+    out
+}
+
+/// Text for people: control characters and what turns the reading direction as escapes.
+#[must_use]
+pub fn shown(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || turns(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
     }
     out
 }

@@ -136,6 +136,33 @@ pub(super) enum NoteKind {
     Over,
 }
 
+impl NoteKind {
+    const ALL: [Self; 8] = [
+        Self::Hint,
+        Self::Log,
+        Self::ScriptError,
+        Self::StreamError,
+        Self::Joined,
+        Self::Mechanism,
+        Self::Resumed,
+        Self::Over,
+    ];
+
+    /// The word for it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Hint => "hint",
+            Self::Log => "log",
+            Self::ScriptError => "script-error",
+            Self::StreamError => "stream-error",
+            Self::Joined => "joined",
+            Self::Mechanism => "mechanism",
+            Self::Resumed => "resumed",
+            Self::Over => "over",
+        }
+    }
+}
+
 /// Bytes to send or expect: finished ones, or text in which `$name` is still to be filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Bytes {
@@ -395,17 +422,9 @@ fn tls(rest: &str) -> Result<StepKind, String> {
 }
 
 fn note_kind(text: &str) -> Result<NoteKind, String> {
-    Ok(match text {
-        "hint" => NoteKind::Hint,
-        "log" => NoteKind::Log,
-        "script-error" => NoteKind::ScriptError,
-        "stream-error" => NoteKind::StreamError,
-        "joined" => NoteKind::Joined,
-        "mechanism" => NoteKind::Mechanism,
-        "resumed" => NoteKind::Resumed,
-        "over" => NoteKind::Over,
-        other => return Err(format!("there is no note '{other}'")),
-    })
+    let known = NoteKind::ALL.into_iter().find(|kind| kind.name() == text);
+    known
+        .ok_or_else(|| format!("there is no note '{text}': there are {}", NoteKind::ALL.map(NoteKind::name).join(", ")))
 }
 
 #[cfg(test)]
