@@ -317,6 +317,11 @@ pub(super) fn merge(base: &mut Table, over: Table) {
     }
 }
 
+/// For those who have mistyped one.
+const WORDS: &str = "a line begins with one of: C:, S:, C-raw:, S-raw:, inject, dial, dial-fails, tls, tls-fails, asked, session, \
+                     wait, drop, stop, policy-swap, to C:, to S:, same, bytes, space, nothing, close, finding, note, bound; \
+                     and before anything happens policy, script <<, open";
+
 /// One line, continuations joined, to what it says.
 pub(super) fn step(line: &str) -> Result<StepKind, String> {
     if let Some(step) = exchange(line)? {
@@ -361,7 +366,7 @@ pub(super) fn step(line: &str) -> Result<StepKind, String> {
             Ok(StepKind::Note(note_kind(kind)?, quoted(rest)))
         }
         "bound" => Ok(StepKind::Bound(rest.to_owned())),
-        _ => Err(format!("what is '{name}'?")),
+        _ => Err(format!("what is '{name}'? {WORDS}")),
     }
 }
 

@@ -19,7 +19,7 @@ pub struct Refuted {
     /// The way.
     pub way: Way,
     /// Where and why.
-    pub failure: Failure,
+    pub failure: Box<Failure>,
 }
 
 /// Plays a book in every way there is; random cuts follow from `seeds`.
@@ -45,7 +45,7 @@ pub fn prove(book: &Book, path: &Path, seeds: &[u64]) -> Result<(usize, Vec<Hear
         let again = play(book, path, *way)?;
         same(book, &first, &again).map_err(|why| Refuted {
             way: *way,
-            failure: Failure { text: "(as line by line)".to_owned(), why, ..Failure::default() },
+            failure: Box::new(Failure { text: "(as line by line)".to_owned(), why, ..Failure::default() }),
         })?;
     }
     Ok((1 + ways.len(), first))
@@ -58,7 +58,7 @@ fn play(book: &Book, path: &Path, way: Way) -> Result<Vec<Heard>, Refuted> {
     let played = played.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-        Err(Failure { line: line.get(), ..Failure::whole(format!("panicked: {text}")) })
+        Err(Box::new(Failure { line: line.get(), ..*Failure::whole(format!("panicked: {text}")) }))
     });
     played.map_err(|failure| Refuted { way, failure })
 }

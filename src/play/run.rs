@@ -72,21 +72,21 @@ pub struct Failure {
 
 impl Failure {
     /// Of a book as a whole.
-    pub(super) fn whole(why: impl Into<Why>) -> Self {
-        Self { why: why.into(), ..Self::default() }
+    pub(super) fn whole(why: impl Into<Why>) -> Box<Self> {
+        Box::new(Self { why: why.into(), ..Self::default() })
     }
 }
 
 /// Plays a book. `path` is where the book stands: paths in its policy start from there. `at` is told each line that
 /// is reached.
-pub(super) fn play(book: &Book, path: &Path, way: Way, at: &dyn Fn(usize)) -> Result<Vec<Heard>, Failure> {
+pub(super) fn play(book: &Book, path: &Path, way: Way, at: &dyn Fn(usize)) -> Result<Vec<Heard>, Box<Failure>> {
     let (route, policy) = compile(book, &book.policy, path).map_err(Failure::whole)?;
     let (_, other) = compile(book, &book.policy, path).map_err(Failure::whole)?;
     let steps = expand(&book.steps, &route).map_err(Failure::whole)?;
     let mut play = Play::new(book, path, way, route, policy, other);
     match play.all(&steps, at) {
         Ok(()) => Ok(play.seats.into_iter().map(Seat::heard).collect()),
-        Err((index, why)) => Err(play.failure(&steps, index, why)),
+        Err((index, why)) => Err(Box::new(play.failure(&steps, index, why))),
     }
 }
 
@@ -98,7 +98,7 @@ fn compile(book: &Book, policy: &Table, path: &Path) -> Result<(Route, Policy), 
     }
     parse::merge(&mut table, policy.clone());
     let text = toml::to_string(&table).map_err(|e| e.to_string())?;
-    let (route, mut policy) = config::compile(&text, path).map_err(|e| format!("{e}\n{text}"))?;
+    let (route, mut policy) = config::compile(&text, path).map_err(|e| format!("the policy of this book: {e}"))?;
     if let Some(script) = &book.script {
         policy.scripts = ScriptSet::from_text(&path.with_extension("rhai"), script, ScriptLimits::default())
             .map_err(|e| e.to_string())?;
@@ -491,7 +491,7 @@ impl<'a> Play<'a> {
             self.seats.iter_mut().for_each(|seat| seat.notes.clear());
             return Ok(());
         }
-        let reason = "before this line, this came out and nobody expected it:".to_owned();
+        let reason = "this came out before, and nobody expected it:".to_owned();
         Err(Why { reason, left, ..Why::default() })
     }
 

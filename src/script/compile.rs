@@ -32,7 +32,8 @@ pub(super) struct Hook {
 }
 
 /// The hooks there are.
-const HOOKS: [(Kind, &str); 3] = [(Kind::Message, "on_message"), (Kind::Presence, "on_presence"), (Kind::Iq, "on_iq")];
+pub(super) const HOOKS: [(Kind, &str); 3] =
+    [(Kind::Message, "on_message"), (Kind::Presence, "on_presence"), (Kind::Iq, "on_iq")];
 
 impl Script {
     pub(super) fn hook(&self, kind: Kind) -> Option<&Hook> {

@@ -10,7 +10,7 @@ use rhai::{Dynamic, Engine, ImmutableString};
 
 /// What Rhai sees as a jid.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Jid(Prepared);
+pub(super) struct Jid(Prepared);
 
 pub(super) fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Jid>("Jid");

@@ -4,6 +4,7 @@
 //! touch a file after compiling, or read a clock.
 
 mod budget;
+mod check;
 mod compile;
 mod edit;
 mod element;
@@ -18,6 +19,8 @@ mod session;
 mod stanza;
 mod tree;
 mod verdict;
+
+pub use check::{Complaint, Severity, check, hooks};
 
 use crate::xml::{Element, View};
 use crate::xmpp::{Facts, Kind, Side, StanzaError};

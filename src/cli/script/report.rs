@@ -111,7 +111,7 @@ fn list(heading: &str, lines: &[String], text: &mut String) {
 
 /// A line of a book, not longer than a few lines of a terminal.
 fn shortened(text: &str) -> String {
-    const LONGEST: usize = 300;
+    const LONGEST: usize = 240;
     let safe = crate::play::shown(text);
     if safe.chars().count() <= LONGEST { safe } else { safe.chars().take(LONGEST).chain(" ...".chars()).collect() }
 }
@@ -159,7 +159,7 @@ pub(super) fn json(outcome: &Outcome) -> String {
             object["why"] = why.as_str().into();
         }
         Played::Failed { about, refuted } => {
-            let Failure { line, text, why, still, said } = &refuted.failure;
+            let Failure { line, text, why, still, said } = &*refuted.failure;
             object["status"] = "failed".into();
             object["about"] = about.as_str().into();
             object["line"] = (*line).into();
