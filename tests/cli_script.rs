@@ -180,6 +180,27 @@ fn programs_read_json_and_junit() {
     assert!(cases[2].children().next().unwrap().attr("message").unwrap().contains("begins with a comment"));
 }
 
+/// What `scripts/PLAYBOOKS.md` shows is so, the report of a failure to the letter.
+#[test]
+fn the_page_about_books_is_right() {
+    let page = include_str!("../scripts/PLAYBOOKS.md");
+    let block = |start: &str| {
+        let (_, rest) = page.split_once(&format!("\n```{start}")).unwrap();
+        format!("{start}{}", rest.split_once("\n```").unwrap().0).trim_start_matches("rhai").trim_start().to_owned()
+            + "\n"
+    };
+    let (script, book, own) = (block("rhai"), block("\n# Who says hello"), block("\n# A get with two"));
+    let folder = folder(&[("greet.rhai", &script), ("greet.play", &book), ("own.play", &own)]);
+    let (code, out, _) = run(folder.path(), &["script", "test", "."]);
+    assert_eq!(code, 0, "{out}");
+    assert_eq!(run(folder.path(), &["script", "check", "."]).1, "./greet.rhai: fine: hook on_message\n");
+
+    fs::write(folder.path().join("greet.rhai"), script.replace("hello to you", "hullo to you")).unwrap();
+    let (code, out, _) = run(folder.path(), &["script", "test", "."]);
+    assert_eq!(code, 1, "{out}");
+    says(&out, &[&block("\n./greet.play ... FAILED")]);
+}
+
 #[test]
 fn check_says_all_of_it_and_where() {
     let bad =

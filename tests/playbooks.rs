@@ -1,4 +1,4 @@
-//! Plays every playbook under `tests/playbooks/` and `scripts/` in every way; see `tests/playbooks/README.md`.
+//! Plays every playbook under `tests/playbooks/` and `scripts/` in every way; see `scripts/PLAYBOOKS.md`.
 //!
 //! `PLAY=rules/ cargo test --test playbooks` plays the books whose path contains `rules/`; `PLAY_SEEDS=100` cuts each
 //! at a hundred random series of places instead of three; `PLAY_SEED=5` at the one that a failure named.

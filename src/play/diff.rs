@@ -89,7 +89,7 @@ fn pair(want: &Element, got: &Element, outer: Outer<'_>, lines: &mut Vec<DiffLin
         whole(got, Mark::Came, outer, lines);
         return;
     }
-    if only_text(want).is_some_and(|text| !is_anything(text)) && only_text(got).is_some() || want.nodes == got.nodes {
+    if only_text(want).is_some_and(|text| !is_anything(text)) && only_text(got).is_some() {
         return tags(flat(want, outer.ns), flat(got, outer.ns), outer.depth, lines);
     }
     tags(start(want, outer.ns, ">"), start(got, outer.ns, ">"), outer.depth, lines);

@@ -55,7 +55,29 @@ pub(super) fn line(of: &Note) -> Option<String> {
     }
 }
 
-/// In quotes, if it can be.
+/// In quotes; of a text with quotes in it, the longest piece that can stand in some.
 fn quoted(text: &str) -> String {
-    if text.contains('"') { text.replace('"', " ") } else { format!("\"{text}\"") }
+    format!("\"{}\"", text.split('"').max_by_key(|piece| piece.len()).unwrap_or_default().trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse::{StepKind, step};
+    use super::*;
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let texts = ["an iq \"5\" has no child", "plain"];
+        for text in texts {
+            let written = line(&Note::ScriptError(text.to_owned())).unwrap();
+            let StepKind::Note(_, parts) = step(&written).unwrap() else { panic!("{written}") };
+            assert!(!parts.is_empty() && parts.iter().all(|part| text.contains(part.as_str())), "{written}");
+        }
+        for of in [Act::Close(Side::Client, How::Abort), Act::Close(Side::Server, How::Clean)] {
+            assert!(matches!(step(&act(&of)), Ok(StepKind::Close(side, how)) if of == Act::Close(side, how)));
+        }
+        let dial = Act::Dial { domain: "example.org".to_owned() };
+        assert!(matches!(step(&act(&dial)), Ok(StepKind::Dial(domain)) if domain == "example.org"));
+        assert!(matches!(step(&act(&Act::StartTls(Side::Client))), Ok(StepKind::Tls { side: Side::Client, .. })));
+    }
 }

@@ -1,4 +1,4 @@
-//! The text of a playbook to a list of steps. `tests/playbooks/README.md` describes the format for people.
+//! The text of a playbook to a list of steps. `scripts/PLAYBOOKS.md` describes the format for people.
 //!
 //! Takes text, gives a [`Book`] or the first [`Problem`] with its line. Must not play anything.
 
