@@ -110,5 +110,5 @@ pub fn hooks(text: &str, limits: ScriptLimits) -> Vec<String> {
     let known = Known::new(limits);
     let tree = Tree::read(&known, text, text);
     let defined = |hook: &&str| tree.as_ref().is_some_and(|tree| tree.defines(hook));
-    known.hooks.iter().copied().filter(defined).map(str::to_owned).collect()
+    known.hooks().filter(defined).map(str::to_owned).collect()
 }

@@ -46,7 +46,7 @@ pub(super) fn faults(known: &Known, tree: &Tree, whole: bool) -> Vec<Fault> {
     faults.sort_by_key(|fault| fault.place);
     faults.dedup();
     // Without any hook nothing is ever called: that is said once.
-    if known.hooks.iter().any(|hook| tree.defines(hook)) {
+    if known.hooks().any(|hook| tree.defines(hook)) {
         faults.extend(tree.functions.iter().filter(|function| used.lacks(known, function)).map(unused));
     }
     faults
@@ -70,7 +70,7 @@ impl Used {
 
     fn lacks(&self, known: &Known, function: &Function) -> bool {
         // What looks like a hook and is none is complained of as such.
-        let hook = known.hooks.contains(&function.name.as_str()) || function.name.starts_with("on_");
+        let hook = known.hooks().any(|hook| hook == function.name) || function.name.starts_with("on_");
         !hook && !function.is_anonymous() && !self.0.contains(&function.name)
     }
 }

@@ -45,8 +45,8 @@ impl Kind {
 /// The engine, and what it knows.
 pub(super) struct Known {
     pub(super) engine: Engine,
-    /// The names of all hooks.
-    pub(super) hooks: Vec<&'static str>,
+    /// All hooks: the name, and what it takes as its author writes it, as in `(stanza) or (stanza, session)`.
+    hooks: Vec<(&'static str, &'static str)>,
     /// Functions that give a verdict.
     pub(super) verdicts: BTreeSet<String>,
     /// Native functions by name: the types of their parameters.
@@ -64,8 +64,27 @@ impl Known {
         let mut only = Engine::new_raw();
         verdict::register(&mut only);
         let verdicts = registered(&only).into_iter().map(|(name, _)| name).collect();
-        let hooks = compile::HOOKS.iter().map(|(_, name)| *name).collect();
+        let hooks = compile::HOOKS.iter().map(|(_, name)| (*name, "(stanza) or (stanza, session)")).collect();
         Self { engine, hooks, verdicts, functions }
+    }
+
+    /// The names of all hooks.
+    pub(super) fn hooks(&self) -> impl Iterator<Item = &'static str> + Clone {
+        self.hooks.iter().map(|(name, _)| *name)
+    }
+
+    /// What the parameters of a hook are, from the left, as far as that is known; none if it is no hook.
+    pub(super) fn parameters(&self, hook: &str) -> Option<Vec<Option<Kind>>> {
+        let (_, takes) = self.hooks.iter().find(|(name, _)| *name == hook)?;
+        let most = takes.split(" or ").max_by_key(|way| way.len()).unwrap_or_default();
+        let names = most.trim_matches(['(', ')']).split(", ");
+        let kind = |name| match name {
+            "stanza" | "request" | "answer" => Some(Kind::Stanza),
+            "features" => Some(Kind::Element),
+            "session" => Some(Kind::Session),
+            _ => None,
+        };
+        Some(names.map(kind).collect())
     }
 
     /// Whether there is any function of that name.

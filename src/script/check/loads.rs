@@ -76,7 +76,7 @@ pub(super) fn faults(
             faults.extend(all.map(|(place, _)| Fault::error(*place, message.clone())));
             text = format!("{text}\nconst {name} = ();");
         } else if let Some(hook) = hook_on(tree, line) {
-            let hooks = known.hooks.iter().copied();
+            let hooks = known.hooks();
             let near =
                 if hooks.clone().any(|known| known == hook.name) { String::new() } else { meant(&hook.name, hooks) };
             faults.push(Fault::error(hook.place, format!("{message}{near}")));

@@ -73,23 +73,14 @@ pub(super) fn faults(known: &Known, tree: &Tree, sorts: &Sorts<'_>) -> Vec<Fault
     faults
 }
 
-/// What the parameters of hooks are, from the left.
-fn of_hook(name: &str, parameters: &[String]) -> Vec<Option<Sort>> {
-    let kinds: &[Kind] = match name {
-        "on_message" | "on_presence" | "on_iq" | "on_stanza" => &[Kind::Stanza, Kind::Session],
-        _ => &[],
-    };
-    let by_name = |name: &str| (name == "session").then_some(Kind::Session);
-    parameters.iter().enumerate().map(|(at, name)| Some(kinds.get(at).copied().or_else(|| by_name(name)))).collect()
-}
-
 /// Follows values from the hooks through the helpers they are given to, until nothing new is learnt.
 fn parameters(known: &Known, tree: &Tree) -> Parameters {
     let mut parameters = Parameters::new();
     for function in &tree.functions {
-        let hook = known.hooks.contains(&function.name.as_str());
-        let sorts =
-            if hook { of_hook(&function.name, &function.parameters) } else { vec![None; function.parameters.len()] };
+        let sorts = match known.parameters(&function.name) {
+            Some(kinds) => (0..function.parameters.len()).map(|at| Some(kinds.get(at).copied().flatten())).collect(),
+            None => vec![None; function.parameters.len()],
+        };
         parameters.insert((function.name.clone(), function.parameters.len()), sorts);
     }
     // Whoever is called in a way that cannot be followed may be given anything.
