@@ -112,6 +112,21 @@ fn a_script_that_fails_is_named() {
     says(&out, &["the policy of this book: greet.rhai:1:24: "]);
 }
 
+/// What a script or a peer says must not steer the terminal.
+#[test]
+fn no_control_character_is_printed() {
+    let script = "fn on_message(stanza) { log(\"\\x1b[31m\"); stanza.id = \"\\u{9b}2J\"; throw \"\\x1b]0;x\"; }";
+    let changed = "fn on_message(stanza) { stanza.id = \"\\u009b2J\\u202e\"; }";
+    let book =
+        HOLDS.replace("id='m1' to='romeo@example.net'><body>hullo", "id='m1' to='romeo@example.net'><body>hello");
+    for script in [script.replace("\\u{9b}", "\\u009b").as_str(), changed] {
+        let folder = folder(&[("greet.rhai", script), ("greet.play", &book)]);
+        let (code, out, _) = run(folder.path(), &["script", "test", "greet.play"]);
+        assert_eq!(code, 1, "{out}");
+        assert!(out.chars().all(|c| c == '\n' || !c.is_control() && c != '\u{202e}'), "{out:?}");
+    }
+}
+
 #[test]
 fn what_cannot_be_played_is_said_with_a_cure() {
     let folder = folder(&[

@@ -4,7 +4,7 @@
 //! of one that failed `about`, `line` (0: the book as a whole), `text` (that line), `way`, `reason`, where there are `expected`
 //! and `came`, and lists: `besides` (what came and nobody expected), `still_expected`, `script` (what scripts said).
 
-use crate::play::{Contrast, DiffLine, Failure, Mark, Refuted, diff};
+use crate::play::{Contrast, DiffLine, Failure, Mark, Refuted, diff, shown};
 use anstyle::{AnsiColor, Style};
 use serde_json::json;
 use std::fmt::Write as _;
@@ -57,7 +57,7 @@ pub(super) fn text(outcome: &Outcome) -> String {
         Played::Held(plays) => {
             format!("{path} ... {GOOD}ok{GOOD:#} ({plays} plays, {} ms)\n", outcome.took.as_millis())
         }
-        Played::Broken(why) => format!("{path} ... {BAD}BROKEN{BAD:#}\n  {why}\n"),
+        Played::Broken(why) => format!("{path} ... {BAD}BROKEN{BAD:#}\n  {}\n", shown(why)),
         Played::Failed { about, refuted } => {
             format!("{path} ... {BAD}FAILED{BAD:#}\n{}", failed(&path.to_string(), about, refuted))
         }
@@ -74,13 +74,13 @@ fn failed(path: &str, about: &str, refuted: &Refuted) -> String {
     let mut text = String::new();
     let place = if failure.line > 0 { format!("{path}:{}", failure.line) } else { path.to_owned() };
     let _ = writeln!(text, "  {STRONG}{place}{STRONG:#}, played {way}");
-    let _ = writeln!(text, "  # {about}");
+    let _ = writeln!(text, "  # {}", shown(about));
     if !failure.text.is_empty() {
         let _ = writeln!(text, "  {}", shortened(&failure.text));
     }
     let _ = writeln!(text);
     for line in failure.why.reason.lines() {
-        let _ = writeln!(text, "  {STRONG}{line}{STRONG:#}");
+        let _ = writeln!(text, "  {STRONG}{}{STRONG:#}", shown(line));
     }
     if let Some(contrast) = &failure.why.contrast {
         compared(contrast, &mut text);
@@ -112,7 +112,7 @@ fn list(heading: &str, lines: &[String], text: &mut String) {
 /// A line of a book, not longer than a few lines of a terminal.
 fn shortened(text: &str) -> String {
     const LONGEST: usize = 240;
-    let safe = crate::play::shown(text);
+    let safe = shown(text);
     if safe.chars().count() <= LONGEST { safe } else { safe.chars().take(LONGEST).chain(" ...".chars()).collect() }
 }
 
