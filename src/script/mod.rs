@@ -5,6 +5,7 @@
 
 mod budget;
 mod call;
+mod check;
 mod compile;
 mod counts;
 mod edit;
@@ -32,6 +33,8 @@ mod watch;
 pub use counts::HookCount;
 pub use memory::{Memory, named};
 pub use watch::Watch;
+
+pub use check::{Complaint, Severity, check, hooks};
 
 use crate::xml::{Element, View};
 use crate::xmpp::{Kind, Side, StanzaError, StreamCondition};

@@ -1,0 +1,56 @@
+//! Arguments that can be judged as they stand: conditions, times, XML and paths written out in the script.
+//!
+//! Such a call does nothing but make a value, so it is simply made once: the API's own words are the complaint.
+
+use super::Fault;
+use super::known::{Kind, Known};
+use super::tree::{Link, Tree, place};
+use super::values::Sorts;
+use crate::script::{budget, failure, log};
+use rhai::{ASTNode, Dynamic, Expr, FnCallExpr, Position, Scope, Stmt};
+
+/// Besides the verdicts: functions of texts alone.
+const PURE: [&str; 2] = ["xml", "log"];
+/// Functions of a path that only look.
+const LOOKING: [&str; 4] = ["text", "find", "find_all", "count"];
+
+pub(super) fn faults(known: &Known, tree: &Tree, sorts: &Sorts<'_>) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    tree.visit_all(|_, node| {
+        if let ASTNode::Stmt(Stmt::FnCall(call, position)) | ASTNode::Expr(Expr::FnCall(call, position)) = node
+            && (known.verdicts.contains(call.name.as_str()) || PURE.contains(&call.name.as_str()))
+            && !tree.defines(&call.name)
+            && known.counts(&call.name).contains(&call.args.len())
+        {
+            faults.extend(made(known, call, None, *position));
+        }
+    });
+    sorts.each_chain(|kind, link| {
+        if let (Kind::Stanza | Kind::Element, Link::Method(call, position)) = (kind, link)
+            && LOOKING.contains(&call.name.as_str())
+            && !tree.defines(&call.name)
+            && known.counts_for(kind, &call.name).contains(&call.args.len())
+        {
+            faults.extend(made(known, call, Some("xml(\"<x/>\")"), *position));
+        }
+    });
+    faults
+}
+
+/// Makes the call, if all its arguments are written out; of a method with this before the dot.
+fn made(known: &Known, call: &FnCallExpr, before: Option<&str>, position: Position) -> Option<Fault> {
+    let mut scope = Scope::new();
+    let mut names = Vec::new();
+    for (at, argument) in call.args.iter().enumerate() {
+        let name = format!("a{at}");
+        scope.push_dynamic(name.as_str(), argument.get_literal_value(None)?);
+        names.push(name);
+    }
+    let before = before.map_or_else(String::new, |before| format!("{before}."));
+    let text = format!("{before}{}({})", call.name, names.join(", "));
+    budget::begin(true);
+    let made = known.engine.eval_expression_with_scope::<Dynamic>(&mut scope, &text);
+    // There is nobody to tell.
+    log::take("");
+    made.err().map(|error| Fault::error(place(position), failure::explain(*error).reason))
+}
