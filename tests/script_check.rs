@@ -55,6 +55,9 @@ fn each_mistake_is_found() {
         ("log(\"loud\", \"x\");", "2:1 \"loud\" is not a level of log()", ""),
         ("stanza.append(xml(\"<a\"));", "2:15 xml() takes one XML element", ""),
         ("stanza.text(\"a/\")", "2:8 \"a/\" is not a path", ""),
+        ("after(5, \"later\", stanza);", "2:1 this script has no function later", "fn later(session, value)"),
+        ("every(0, \"on_iq\");", "2:1 every() takes seconds, from 0.1", ""),
+        ("tag(\"two words\");", "2:1 tag() takes a word", ""),
         // Verdicts that decide nothing.
         ("reject(\"gone\"); log(\"x\")", "~2:1 this reject(...) decides nothing: write `return reject(...)`", ""),
         ("if stanza.to == () { drop() } pass()", "~2:22 this drop(...) decides nothing", ""),
@@ -99,6 +102,24 @@ fn what_does_not_load_is_said_all_at_once() {
         let as_expected = found.len() == expected.len() && found.iter().zip(expected).all(|(f, e)| f.starts_with(e));
         assert!(as_expected, "{text}\n{found:#?}");
     }
+}
+
+#[test]
+fn each_hook_knows_what_it_is_given() {
+    let bodies = [
+        ("on_open(s)", "s.domian", "a session has no property domian"),
+        ("on_features(f)", "f.nmae", "an element has no property nmae"),
+        ("on_stanza(a)", "a.tpye", "a stanza has no property tpye"),
+        ("on_answer(r, a, s)", "a.tpye", "a stanza has no property tpye"),
+        ("on_timeout(r)", "r.tpye", "a stanza has no property tpye"),
+        ("on_close(s, why)", "why.x; s.mechanims", "a session has no property mechanims"),
+    ];
+    for (hook, body, part) in bodies {
+        let found = complaints(&format!("fn {hook} {{ {body} }}"));
+        assert!(matches!(found.as_slice(), [one] if one.contains(part)), "{hook}: {found:#?}");
+    }
+    let text = "fn on_load(state) { state.x = 1; state.y }\nfn on_iq(s) { every(1, \"on_time\"); state.z }\nfn on_time(session, value) {}";
+    assert_eq!(complaints(text), Vec::<String>::new());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What there is to be called and read: asked of the engine itself, so that nothing need be kept in step.
 
-use crate::script::{ScriptLimits, compile, element, engine, jid, session, stanza, verdict};
+use crate::script::{ScriptLimits, element, engine, hooks, jid, session, stanza, verdict};
 use rhai::Engine;
 use std::any::TypeId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,7 +64,7 @@ impl Known {
         let mut only = Engine::new_raw();
         verdict::register(&mut only);
         let verdicts = registered(&only).into_iter().map(|(name, _)| name).collect();
-        let hooks = compile::HOOKS.iter().map(|(_, name)| (*name, "(stanza) or (stanza, session)")).collect();
+        let hooks = hooks::HOOKS.iter().map(|(_, name, takes, _)| (*name, *takes)).collect();
         Self { engine, hooks, verdicts, functions }
     }
 
