@@ -261,3 +261,20 @@ fn help_has_examples() {
         says(&out, &["Example", example]);
     }
 }
+
+/// What editors are told is what there is, and the file beside the scripts is no older.
+#[test]
+fn definitions_for_editors_are_printed_or_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, out, error) = run(folder.path(), &["script", "definitions"]);
+    assert_eq!((code, error.as_str()), (0, ""));
+    says(&out, &["module static;", "fn get kind(self: Stanza) -> String;", "fn reject(condition: String) -> Verdict;"]);
+    assert_eq!(run(folder.path(), &["script", "definitions", "."]).0, 0);
+    assert_eq!(fs::read_to_string(folder.path().join("iqtap.d.rhai")).unwrap(), out);
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/iqtap.d.rhai");
+    let hint = "cargo run -- script definitions scripts/";
+    assert_eq!(fs::read_to_string(beside).unwrap_or_default(), out, "it is old: {hint}");
+    let (code, _, error) = run(folder.path(), &["script", "definitions", "nowhere"]);
+    assert_eq!(code, 2);
+    says(&error, &["nowhere/iqtap.d.rhai cannot be written"]);
+}

@@ -19,6 +19,7 @@ mod members;
 mod memory;
 mod names;
 mod path;
+mod reference;
 mod run;
 mod session;
 mod stanza;
@@ -32,6 +33,7 @@ mod watch;
 
 pub use counts::HookCount;
 pub use memory::{Memory, named};
+pub use reference::definitions;
 pub use watch::Watch;
 
 pub use check::{Complaint, Severity, check, hooks};
