@@ -156,6 +156,12 @@ impl ScriptSet {
         Ok(())
     }
 
+    /// The files it was made of: when one of them changes, it is out of date.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.scripts.iter().map(|script| script.path.clone()).collect()
+    }
+
     /// Whether any script has a hook for this kind: one bit test.
     #[must_use]
     pub fn listens(&self, kind: Kind) -> bool {
