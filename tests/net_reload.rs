@@ -313,9 +313,9 @@ async fn however_a_file_is_saved_it_is_reloaded_once() {
     std::fs::write(directory.path().join("other.rhai"), "nonsense(").unwrap();
     followed.silence().await;
     let text = marking(5);
-    for end in (1..=text.len()).step_by(8).chain([text.len()]) {
+    for end in (1..=text.len()).step_by(16).chain([text.len()]) {
         std::fs::write(&path, &text[..end]).unwrap();
-        sleep(Duration::from_millis(5)).await;
+        sleep(Duration::from_millis(1)).await;
     }
     assert_eq!(followed.reloaded(&path).await, 5);
     assert_eq!(mark(&mut client, &mut server).await, "v5");

@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 
 /// Files are looked at when nothing has happened to them for so long...
 const QUIET: Duration = Duration::from_millis(100);
-/// ...or something all the time.
-const RESTLESS: Duration = Duration::from_secs(1);
+/// ...or, if something happens all the time, after this; what is broken then may be half written, and is not told.
+const RESTLESS: Duration = Duration::from_secs(2);
 /// Some editors take a file away before they put the new one in its place.
 const MISSING: Duration = Duration::from_millis(500);
 /// Signals that may wait; more would say nothing new.
@@ -124,8 +124,9 @@ struct Follow {
 impl Follow {
     fn run(mut self, heard: &Receiver<Signal>) {
         // What has changed before the watch was armed.
-        let mut next = if self.watch.is_some() { self.look(false) } else { None };
+        let mut next = if self.watch.is_some() { self.look(false, true) } else { None };
         let mut first: Option<Instant> = None;
+        let mut last = Instant::now();
         let mut asked = false;
         loop {
             let signal = match next {
@@ -137,20 +138,21 @@ impl Follow {
                 Ok(Signal::End) | Err(RecvTimeoutError::Disconnected) => return,
                 Ok(Signal::Asked) => asked = true,
                 Ok(Signal::Changed) => {
-                    let first = *first.get_or_insert(now);
-                    next = Some((now + QUIET).min(first + RESTLESS));
+                    last = now;
+                    next = Some((now + QUIET).min(*first.get_or_insert(now) + RESTLESS));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
             }
             if asked || next.is_some_and(|at| at <= now) {
                 first = None;
-                next = self.look(std::mem::take(&mut asked));
+                next = self.look(std::mem::take(&mut asked), now >= last + QUIET);
             }
         }
     }
 
-    /// Tries what the files hold now, if it was not tried yet, or if asked to; when to look again.
-    fn look(&mut self, asked: bool) -> Option<Instant> {
+    /// Tries what the files hold now, if it was not tried yet, or if asked to; when to look again. `quiet`: nobody is
+    /// about to write them.
+    fn look(&mut self, asked: bool, quiet: bool) -> Option<Instant> {
         let files = self.all_files();
         self.arm(&files);
         let prints = Prints::of(&files);
@@ -163,11 +165,16 @@ impl Follow {
         }
         self.missing = None;
         let changed = prints.changed_since(&self.prints);
-        self.prints = prints;
-        if !changed.is_empty() || asked {
-            self.changed.extend(changed);
-            self.try_them(asked);
+        if changed.is_empty() && !asked {
+            return None;
         }
+        let tried = self.compile();
+        if tried.is_err() && !quiet && !asked {
+            return Some(Instant::now() + QUIET);
+        }
+        self.prints = prints;
+        self.changed.extend(changed);
+        self.conclude(tried, asked);
         None
     }
 
@@ -186,9 +193,9 @@ impl Follow {
         }
     }
 
-    /// Compiles aside, and publishes if that is whole.
-    fn try_them(&mut self, asked: bool) {
-        let news = match self.compile() {
+    /// Publishes what is whole, and tells it; or tells why it is not.
+    fn conclude(&mut self, tried: Result<Policy, ConfigError>, asked: bool) {
+        let news = match tried {
             Ok(policy) => {
                 self.files = policy.scripts.files();
                 self.prints.add(&self.files);
@@ -206,6 +213,7 @@ impl Follow {
         self.reloader.tell(news);
     }
 
+    /// Aside: nothing of it is seen by anybody.
     fn compile(&self) -> Result<Policy, ConfigError> {
         catch_unwind(AssertUnwindSafe(|| self.config.policy())).unwrap_or_else(|_| {
             let path = self.changed.first().cloned().unwrap_or_default();
