@@ -45,9 +45,9 @@ impl Scripts {
     /// The first script that cannot be loaded.
     pub fn load(config: &Config) -> Result<(Self, Policy), ConfigError> {
         // Before they are compiled: what changes meanwhile has then changed.
-        let mut prints = Prints::of(&config.scripts);
+        let mut prints = Prints::of(&named(config));
         let policy = config.policy()?;
-        let files = policy.scripts.files();
+        let files = made_of(&policy);
         prints.add(&files);
         Ok((Self { config: config.clone(), files, prints }, policy))
     }
@@ -69,6 +69,16 @@ impl Scripts {
         }
         Follower { signals }
     }
+}
+
+/// The files that a configuration names.
+fn named(config: &Config) -> Vec<PathBuf> {
+    config.scripts.clone()
+}
+
+/// The files that a policy was made of.
+fn made_of(policy: &Policy) -> Vec<PathBuf> {
+    policy.scripts.files()
 }
 
 /// A watch that sends signals; none if there cannot be one.
@@ -180,8 +190,8 @@ impl Follow {
 
     /// What is named and what is in force: a new version that is broken may have come to depend on fewer.
     fn all_files(&self) -> Vec<PathBuf> {
-        let named = self.config.scripts.iter().chain(&self.files).cloned();
-        named.collect::<BTreeSet<_>>().into_iter().collect()
+        let all: BTreeSet<PathBuf> = named(&self.config).into_iter().chain(self.files.iter().cloned()).collect();
+        all.into_iter().collect()
     }
 
     fn arm(&mut self, files: &[PathBuf]) {
@@ -197,11 +207,11 @@ impl Follow {
     fn conclude(&mut self, tried: Result<Policy, ConfigError>, asked: bool) {
         let news = match tried {
             Ok(policy) => {
-                self.files = policy.scripts.files();
+                self.files = made_of(&policy);
                 self.prints.add(&self.files);
                 let policy = self.reloader.publish(policy);
                 let changed = std::mem::take(&mut self.changed);
-                let files = if asked { self.config.scripts.clone() } else { changed.into_iter().collect() };
+                let files = if asked { named(&self.config) } else { changed.into_iter().collect() };
                 self.arm(&self.all_files());
                 News::Reloaded { files, policy }
             }
