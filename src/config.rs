@@ -143,6 +143,8 @@ pub struct Config {
     pub vault: VaultLimits,
     /// Scripts, in order.
     pub scripts: Vec<PathBuf>,
+    /// Whether scripts are loaded again when their files change.
+    pub reload: bool,
     /// How much a script may do.
     pub script_limits: ScriptLimits,
     /// See [`Policy::legacy_codes`].
@@ -177,6 +179,7 @@ impl Default for Config {
             iq_timeout: Policy::default().iq_timeout,
             vault: VaultLimits::default(),
             scripts: Vec::new(),
+            reload: true,
             script_limits: ScriptLimits::default(),
             legacy_codes: false,
             forward: Forward::default(),

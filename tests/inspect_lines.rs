@@ -3,13 +3,14 @@
 
 mod inspect_support;
 
-use inspect_support::{Screen, finding, latency, stanza};
-use iqtap::inspect::PrinterOptions;
+use inspect_support::{Paper, Screen, finding, latency, stanza};
+use iqtap::inspect::{NotReloaded, Printer, PrinterOptions};
 use iqtap::rules::{Finding, Severity};
 use iqtap::script::LogLine;
 use iqtap::session::{Dir, Fate, FindingCount, IqCount, Note, Origin, Pair, Seen, StanzaInfo, Tally, TlsInfo, What};
-use iqtap::xmpp::{Kind, Side, StreamCondition};
+use iqtap::xmpp::{Kind, Side, StreamCondition, Timestamp};
 use jiff::tz::{self, TimeZone};
+use std::path::PathBuf;
 
 fn options() -> PrinterOptions {
     PrinterOptions { zone: TimeZone::fixed(tz::offset(1)), ..PrinterOptions::default() }
@@ -316,4 +317,39 @@ fn nothing_a_peer_chose_reaches_the_terminal_as_it_is() {
             .find(|&c| (c.is_control() && c != '\n') || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'));
         assert_eq!(bad, None, "in {shown:?}");
     }
+}
+
+#[test]
+fn a_reload_is_no_sessions_and_only_failures_are_warnings() {
+    let printed = |options: PrinterOptions| {
+        let paper = Paper::default();
+        let mut printer = Printer::new(options, Box::new(paper.clone()));
+        let [before, now] = [1_700_000_000_001_000, 1_700_000_010_001_000].map(Timestamp);
+        let files = ["a.rhai", "b\u{1b}[2J.rhai"].map(PathBuf::from);
+        printer.reloaded(before, &files, 2).unwrap();
+        printer.reloaded(before, &[], 3).unwrap();
+        let why = NotReloaded { path: &files[0], line: 2, column: 13, reason: "no\nway", policy: 3, since: before };
+        printer.not_reloaded(now, why).unwrap();
+        printer.not_reloaded(now, NotReloaded { line: 0, column: 0, ..why }).unwrap();
+        paper.text()
+    };
+    let failures = "\
+        23:13:30.001  ────────  scripts not reloaded: a.rhai:2:13: no\\u{a}way; the version of 23:13:20 stays in force (policy 3)\n\
+        23:13:30.001  ────────  scripts not reloaded: a.rhai: no\\u{a}way; the version of 23:13:20 stays in force (policy 3)\n";
+    let successes = "\
+        23:13:20.001  ────────  scripts reloaded: a.rhai, b\\u{1b}[2J.rhai (policy 2)\n\
+        23:13:20.001  ────────  scripts reloaded: none (policy 3)\n";
+    assert_eq!(printed(options()), format!("{successes}{failures}"));
+    assert_eq!(printed(PrinterOptions { quiet: true, ..options() }), failures);
+    let json = printed(PrinterOptions { json: true, ..options() });
+    let lines: Vec<&str> = json.lines().collect();
+    assert_eq!(lines.len(), 4);
+    assert_eq!(
+        lines[0],
+        r#"{"event":"reloaded","time":"2023-11-14T22:13:20.001000Z","files":["a.rhai","b\u001b[2J.rhai"],"policy":2}"#
+    );
+    assert_eq!(
+        lines[3],
+        r#"{"event":"reload_failed","time":"2023-11-14T22:13:30.001000Z","path":"a.rhai","text":"no\nway","policy":3,"since":"2023-11-14T22:13:20.001000Z"}"#
+    );
 }

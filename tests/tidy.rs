@@ -53,6 +53,7 @@ const NAMES: &[(&str, &[&str], &str)] = &[
     ("xml_rs", &["xml"], "one room knows the XML parser"),
     ("rhai", &["script"], "one room knows the script engine"),
     ("pcap_file", &["capture"], "one room knows the capture format"),
+    ("notify", &["net"], "one room knows how files are watched"),
     ("rustls", &["net"], "one room knows TLS"),
     ("tokio_rustls", &["net"], "one room knows TLS"),
 ];

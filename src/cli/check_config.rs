@@ -77,6 +77,9 @@ fn meaning(config: &Config) -> String {
     for script in &config.scripts {
         line("script", script.display().to_string());
     }
+    if !config.scripts.is_empty() {
+        line("reload", reload(config).to_owned());
+    }
     if let Some(path) = &config.record {
         line("record", path.display().to_string());
     }
@@ -92,6 +95,16 @@ fn meaning(config: &Config) -> String {
     line("login", format!("within {} s", route.login_seconds));
     line("close", format!("within {} s", route.close_seconds));
     text
+}
+
+/// When scripts are loaded again.
+pub(super) const fn reload(config: &Config) -> &'static str {
+    match (config.reload, cfg!(unix)) {
+        (true, true) => "scripts, when they are saved, and on SIGHUP",
+        (true, false) => "scripts, when they are saved",
+        (false, true) => "scripts, on SIGHUP only",
+        (false, false) => "never",
+    }
 }
 
 /// What becomes of stream management.

@@ -2,8 +2,8 @@
 
 use super::Failure;
 use crate::config::Config;
-use crate::inspect::{Printer, PrinterOptions};
-use crate::net::{Recording, SessionInfo, Sink};
+use crate::inspect::{NotReloaded, Printer, PrinterOptions};
+use crate::net::{News, Recording, SessionInfo, Sink};
 use crate::session::{Note, Tally};
 use crate::xmpp::Timestamp;
 use jiff::tz::TimeZone;
@@ -59,6 +59,23 @@ impl Sink for Printing {
 
     fn take(&mut self, session: &SessionInfo, now: Timestamp, note: &Note) {
         self.print(|printer| printer.note(session.number, &session.peer, now, note));
+    }
+
+    fn news(&mut self, now: Timestamp, news: &News) {
+        self.print(|printer| match news {
+            News::Reloaded { files, policy } => printer.reloaded(now, files, *policy),
+            News::NotReloaded { error, policy, since } => {
+                let why = NotReloaded {
+                    path: &error.path,
+                    line: error.line,
+                    column: error.column,
+                    reason: &error.message,
+                    policy: *policy,
+                    since: *since,
+                };
+                printer.not_reloaded(now, why)
+            }
+        });
     }
 
     fn idle(&mut self) {

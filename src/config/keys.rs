@@ -52,6 +52,7 @@ struct Keys {
     json: Option<bool>,
     rules: Option<Rules>,
     script: Option<Scripts>,
+    reload: Option<bool>,
     script_limits: Option<ScriptLimitKeys>,
     legacy_codes: Option<bool>,
     forward: Option<Forward>,
@@ -107,6 +108,7 @@ impl Keys {
         }
         set(&mut config.iq_timeout, self.iq_timeout.map(|timeout| timeout.into_inner().0));
         config.scripts = self.script.map(|scripts| scripts.0).unwrap_or_default().into_iter().map(at).collect();
+        set(&mut config.reload, self.reload);
         set(&mut config.script_limits, self.script_limits.map(ScriptLimitKeys::limits).transpose()?);
         set(&mut config.legacy_codes, self.legacy_codes);
         set(&mut config.forward, self.forward);

@@ -1,7 +1,7 @@
 //! One JSON object per line, for machines. Field names are stable; fields that do not apply are left out.
 //!
 //! Every event has `event`, `time` (ISO 8601, UTC, microseconds; a `total` of no session has none) and, except `total`,
-//! `session` (a number).
+//! `reloaded` and `reload_failed`, which are of the process, `session` (a number).
 //!
 //! | event | fields |
 //! |---|---|
@@ -17,6 +17,8 @@
 //! | `script_error`, `hint` | `text` |
 //! | `stream_error` | `side`, `condition`, `text` |
 //! | `over` | `jid`, `summary` |
+//! | `reloaded` | `files` (the scripts that changed), `policy` (the number of what is in force now, from 1) |
+//! | `reload_failed` | `path`, `line`, `column` (left out if there is none), `text` (why), `policy` and `since` (number and time of what stays in force) |
 //! | `total` | `sessions`, `summary` |
 //!
 //! A `stanza` has
@@ -39,12 +41,13 @@
 //!
 //! Control characters and what changes the reading direction are written as `\u` escapes, so that a line may be shown.
 
-use super::{Place, direction, escape, side_name};
+use super::{NotReloaded, Place, direction, escape, side_name};
 use crate::rules::{Finding, Rule, Severity};
 use crate::session::{Dir, Fate, IqCount, Note, Origin, Seen, Tally, What};
 use crate::xmpp::{Side, Timestamp};
 use serde::Serialize;
 use std::fmt::Write;
+use std::path::PathBuf;
 
 /// All fields there are, in the order they are written.
 #[derive(Debug, Default, Serialize)]
@@ -119,7 +122,19 @@ struct Event<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     script: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     summary: Option<Summary<'a>>,
 }
@@ -227,6 +242,31 @@ pub(super) fn note(out: &mut String, place: Place<'_>, note: &Note) {
         }
     };
     write(out, &written);
+}
+
+/// A new version of scripts is in force.
+pub(super) fn reloaded(out: &mut String, at: Timestamp, files: &[PathBuf], policy: u64) {
+    let files = Some(files.iter().map(|path| path.display().to_string()).collect());
+    write(out, &Event { event: "reloaded", time: time(at), files, policy: Some(policy), ..Event::default() });
+}
+
+/// A new version of scripts cannot be used.
+pub(super) fn not_reloaded(out: &mut String, at: Timestamp, why: NotReloaded<'_>) {
+    let place = |number: usize| Some(number).filter(|&number| number > 0);
+    write(
+        out,
+        &Event {
+            event: "reload_failed",
+            time: time(at),
+            path: Some(why.path.display().to_string()),
+            line: place(why.line),
+            column: place(why.column),
+            text: Some(why.reason),
+            policy: Some(why.policy),
+            since: Some(time(why.since)),
+            ..Event::default()
+        },
+    );
 }
 
 /// The last event of all.

@@ -18,6 +18,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 /// How to print.
 #[derive(Clone, Debug)]
@@ -38,6 +39,23 @@ impl Default for PrinterOptions {
     fn default() -> Self {
         Self { json: false, color: false, quiet: false, zone: TimeZone::UTC, columns: 120 }
     }
+}
+
+/// Why a new version of something is not in force, and what is instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotReloaded<'a> {
+    /// The file at fault.
+    pub path: &'a Path,
+    /// Line, from 1; 0 if none.
+    pub line: usize,
+    /// Column, from 1; 0 if none.
+    pub column: usize,
+    /// What is wrong.
+    pub reason: &'a str,
+    /// The number of the policy that stays in force.
+    pub policy: u64,
+    /// Since when it is.
+    pub since: Timestamp,
 }
 
 /// Prints notes as they come. Each note is written whole, in one write.
@@ -103,6 +121,34 @@ impl Printer {
         if matches!(note, Note::Over(_)) {
             self.told = true;
             seats.remove(&session);
+        }
+        self.out.write_all(self.text.as_bytes())
+    }
+
+    /// Prints that a new version of these scripts is in force; nothing if only warnings are wanted.
+    ///
+    /// # Errors
+    /// If the writer fails.
+    pub fn reloaded(&mut self, at: Timestamp, files: &[PathBuf], policy: u64) -> io::Result<()> {
+        self.text.clear();
+        match self.options {
+            PrinterOptions { quiet: true, .. } => {}
+            PrinterOptions { json: true, .. } => json::reloaded(&mut self.text, at, files, policy),
+            _ => line::reloaded(&mut self.text, &self.options, at, files, policy),
+        }
+        self.out.write_all(self.text.as_bytes())
+    }
+
+    /// Prints that a new version of the scripts cannot be used.
+    ///
+    /// # Errors
+    /// If the writer fails.
+    pub fn not_reloaded(&mut self, at: Timestamp, why: NotReloaded<'_>) -> io::Result<()> {
+        self.text.clear();
+        if self.options.json {
+            json::not_reloaded(&mut self.text, at, why);
+        } else {
+            line::not_reloaded(&mut self.text, &self.options, at, why);
         }
         self.out.write_all(self.text.as_bytes())
     }

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How often it looks.
-const PAUSE: Duration = Duration::from_millis(25);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Starts looking, for as long as the server lives.
 pub(super) fn start(shared: Weak<Shared>) {

@@ -286,6 +286,12 @@ impl ScriptSet {
         Ok(())
     }
 
+    /// The files it was made of: when one of them changes, it is out of date.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.scripts.iter().map(|script| script.path.clone()).collect()
+    }
+
     /// Measures how long hooks take.
     #[must_use]
     pub fn timed_by(mut self, stopwatch: Stopwatch) -> Self {
