@@ -22,7 +22,6 @@ mod stray_error;
 
 pub use catalog::{RuleInfo, catalog};
 pub use duplicate_id::duplicate;
-pub use error_condition::conditions;
 pub use iq_spoof::spoofed;
 pub use rule3_answered::{Overdue, late, late_and_forgotten, table_full, unanswered};
 pub use rule4_unasked::unasked;
@@ -257,6 +256,7 @@ const TABLE: &[(Rule, Judge)] = &[
     (Rule::ErrorChild, rule7_error_child::judge),
     (Rule::StrayError, stray_error::judge),
     (Rule::PayloadNamespace, payload_namespace::judge),
+    (Rule::ErrorCondition, error_condition::judge),
 ];
 
 /// What a rule says of an iq that breaks it.

@@ -130,10 +130,9 @@ impl Core {
             Enforce::Bounce(error) => Decision::Bounce(error, by),
             Enforce::Drop => Decision::Drop(by),
             Enforce::TurnIntoError(error) => {
-                let mut iq = self.tree(side, view, out)?;
+                let mut iq = self.shell(side, view, out)?;
                 iq.set_attr("type", "error");
-                iq.nodes = vec![Node::Element(error.element(legacy))];
-                Decision::Change(iq, by)
+                Decision::Change(iq.with_child(error.element(legacy)), by)
             }
             Enforce::AddError(error) => {
                 let iq = self.tree(side, view, out)?.with_child(error.element(legacy));
@@ -144,8 +143,7 @@ impl Core {
                 iq.nodes.retain(|node| !matches!(node, Node::Element(child) if child.is(ns::CLIENT, "error")));
                 Decision::Change(iq, by)
             }
-            // Only the one who has the tree finds this: see `weigh_iq`.
-            Enforce::FirstCondition => Decision::Forward,
+            Enforce::FirstCondition => Decision::Change(with_first_condition(self.tree(side, view, out)?), by),
         })
     }
 
@@ -248,4 +246,15 @@ pub(super) fn is_answer(view: &View<'_>) -> bool {
         Some("result") => view.name() == "iq",
         _ => false,
     }
+}
+
+fn with_first_condition(mut iq: Element) -> Element {
+    let mut seen = false;
+    for error in iq.children_mut().filter(|child| child.is(ns::CLIENT, "error")) {
+        error.nodes.retain(|node| match node {
+            Node::Element(c) if c.ns == ns::STANZA_ERRORS && c.name != "text" => !std::mem::replace(&mut seen, true),
+            _ => true,
+        });
+    }
+    iq
 }
