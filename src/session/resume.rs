@@ -48,6 +48,12 @@ impl Kept {
         &self.key
     }
 
+    /// The full JID of its client.
+    #[must_use]
+    pub fn jid(&self) -> &str {
+        &self.jid
+    }
+
     /// Seconds the server keeps its part; 0 if it did not say.
     #[must_use]
     pub fn seconds(&self) -> u64 {

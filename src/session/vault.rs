@@ -1,11 +1,15 @@
 //! [`Vault`]: the sessions that wait to be resumed, and which living session could be.
 //!
 //! Takes what sessions ask their shell by `Act::Enlist`, `Look`, `Claim` and `Park`; gives what is kept. Bounded in number, age
-//! and bytes: the one that would be the first to grow too old goes first. Must not decide whose session it is: the server does.
+//! and bytes: when it is full, the account that holds the most loses the one that would be the first to grow too old. Must not
+//! decide whose session it is: the server does.
+
+mod shares;
 
 use super::{Kept, SmKey, Snapshot};
 use crate::policy::VaultLimits;
-use crate::xmpp::Timestamp;
+use crate::xmpp::{Timestamp, jid};
+use shares::Shares;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What outlives the connections of all sessions.
@@ -16,6 +20,7 @@ pub struct Vault {
     /// When each of them is too old.
     ages: BTreeSet<(Timestamp, SmKey)>,
     bytes: usize,
+    shares: Shares,
     /// Which living session answers to a key, and the other way round.
     owners: BTreeMap<SmKey, u64>,
     keys: BTreeMap<u64, SmKey>,
@@ -42,6 +47,7 @@ impl Vault {
             parked: BTreeMap::new(),
             ages: BTreeSet::new(),
             bytes: 0,
+            shares: Shares::default(),
             owners: BTreeMap::new(),
             keys: BTreeMap::new(),
             askers: BTreeMap::new(),
@@ -111,10 +117,21 @@ impl Vault {
         self.remove(&key);
         self.bytes += weight;
         self.ages.insert((until, key.clone()));
+        self.shares.add(jid::bare(kept.jid()), weight, until, &key);
         self.parked.insert(key, Parked { kept, weight, until });
-        while self.parked.len() > self.limits.sessions || self.bytes > self.limits.bytes {
-            let Some((_, key)) = self.ages.pop_first() else { return };
+        while let Some(key) = self.too_much().cloned() {
             self.remove(&key);
+        }
+    }
+
+    /// The session that goes first, if there is no room for all.
+    fn too_much(&self) -> Option<&SmKey> {
+        if self.parked.len() > self.limits.sessions {
+            self.shares.of_most_sessions()
+        } else if self.bytes > self.limits.bytes {
+            self.shares.of_most_bytes()
+        } else {
+            None
         }
     }
 
@@ -153,6 +170,7 @@ impl Vault {
 
     fn remove(&mut self, key: &SmKey) -> Option<Box<Kept>> {
         let (key, parked) = self.parked.remove_entry(key)?;
+        self.shares.remove(jid::bare(parked.kept.jid()), parked.weight, parked.until, &key);
         self.ages.remove(&(parked.until, key));
         self.bytes -= parked.weight;
         Some(parked.kept)
