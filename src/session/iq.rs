@@ -334,6 +334,11 @@ impl Core {
         Some(Timestamp(oldest.0.saturating_add(self.policy.iq_timeout)))
     }
 
+    /// Forgets that requests were evicted, once no answer to them can come any more.
+    pub(super) fn forget_evicted(&mut self) {
+        self.iqs.forget_evicted(self.now, EVICTED_MICROS.max(self.policy.iq_timeout.saturating_mul(10)));
+    }
+
     /// Time has passed: whoever has waited too long is told, or has its answer from us.
     pub(super) fn overdue(&mut self, out: &mut Outbox) {
         let Some(since) = self.now.0.checked_sub(self.policy.iq_timeout).map(Timestamp) else { return };
@@ -382,6 +387,9 @@ pub(super) fn rewritten(id: &str) -> Cow<'_, str> {
         Some(_) => Cow::Owned(id.replace("\r\n", " ").replace(['\t', '\n', '\r'], " ")),
     }
 }
+
+/// For so long, or ten times `iq_timeout`, evicted requests are known to have been: their answers must not be called unasked.
+const EVICTED_MICROS: u64 = 600_000_000;
 
 /// What a late answer is dropped by.
 const LATE: &str = "late-answer";

@@ -63,6 +63,7 @@ impl Core {
         edited: Option<Box<Edited>>,
         out: &mut Outbox,
     ) {
+        self.forget_evicted();
         let mut found = Vec::new();
         let enforce = rules::check(view, side, &self.policy.rules, &mut found);
         let enforce = enforce.or_else(|| self.check_sender(side, kind, view, &mut found));
