@@ -223,8 +223,8 @@ pub enum Enforce {
 }
 
 /// Checks one stanza against every rule that is not off. Appends findings; gives what to do if an enforced rule is
-/// broken (the first in rule order that has something to do). Only `{jabber:client}iq` is looked at.
-pub fn check(stanza: &View<'_>, sender: Side, modes: &Modes, found: &mut Vec<Finding>) -> Option<Enforce> {
+/// broken, and which (the first in rule order that has something to do). Only `{jabber:client}iq` is looked at.
+pub fn check(stanza: &View<'_>, sender: Side, modes: &Modes, found: &mut Vec<Finding>) -> Option<(Rule, Enforce)> {
     if !stanza.is(ns::CLIENT, "iq") {
         return None;
     }
@@ -237,7 +237,7 @@ pub fn check(stanza: &View<'_>, sender: Side, modes: &Modes, found: &mut Vec<Fin
         }
         let Some(broken) = judge(&iq) else { continue };
         let enforced = broken.action.filter(|_| mode == Mode::Enforce);
-        action = action.or(enforced);
+        action = action.or_else(|| enforced.map(|enforced| (*rule, enforced)));
         found.push(Finding { rule: Some(*rule), code: broken.code, severity: broken.severity, text: broken.text });
     }
     action

@@ -50,7 +50,7 @@ pub fn is_archive(namespace: &str) -> bool {
     namespace.starts_with(MAM)
 }
 
-/// Checks who a stanza from the server comes from. `asked`: whether this peer's archive is being asked.
+/// Checks who a stanza from the server comes from; gives what to do if an enforced rule is broken, and which. `asked`: whether this peer's archive is being asked.
 pub fn check_sender(
     stanza: &View<'_>,
     kind: Kind,
@@ -58,7 +58,7 @@ pub fn check_sender(
     modes: &Modes,
     asked: &dyn Fn(Peer) -> bool,
     found: &mut Vec<Finding>,
-) -> Option<Enforce> {
+) -> Option<(Rule, Enforce)> {
     match kind {
         Kind::Iq => push(stanza, account, modes.get(Side::Server, Rule::PushSpoof), found),
         Kind::Message if may_carry(stanza) => {
@@ -71,7 +71,12 @@ pub fn check_sender(
 }
 
 /// Looks into a message of a stranger for copies that only an account's own server may make.
-fn copies(stanza: &View<'_>, modes: &Modes, asked: &dyn Fn() -> bool, found: &mut Vec<Finding>) -> Option<Enforce> {
+fn copies(
+    stanza: &View<'_>,
+    modes: &Modes,
+    asked: &dyn Fn() -> bool,
+    found: &mut Vec<Finding>,
+) -> Option<(Rule, Enforce)> {
     if [Rule::CarbonSpoof, Rule::ArchiveSpoof].iter().all(|rule| modes.get(Side::Server, *rule) == Mode::Off) {
         return None;
     }
@@ -91,13 +96,13 @@ fn copies(stanza: &View<'_>, modes: &Modes, asked: &dyn Fn() -> bool, found: &mu
         );
         found.push(Finding::violation(rule, text));
         if mode == Mode::Enforce {
-            done = Some(Enforce::Drop);
+            done = done.or(Some((rule, Enforce::Drop)));
         }
     }
     done
 }
 
-fn push(stanza: &View<'_>, account: &Account, mode: Mode, found: &mut Vec<Finding>) -> Option<Enforce> {
+fn push(stanza: &View<'_>, account: &Account, mode: Mode, found: &mut Vec<Finding>) -> Option<(Rule, Enforce)> {
     if mode == Mode::Off || stanza.kind().as_deref() != Some("set") || !holds_a_roster(stanza) {
         return None;
     }
@@ -115,7 +120,7 @@ fn push(stanza: &View<'_>, account: &Account, mode: Mode, found: &mut Vec<Findin
             let text = format!("a roster push from {from}, who is not the account");
             found.push(Finding::violation(Rule::PushSpoof, text));
             let error = StanzaError::new(Condition::ServiceUnavailable);
-            (mode == Mode::Enforce).then_some(Enforce::Bounce(error))
+            (mode == Mode::Enforce).then_some((Rule::PushSpoof, Enforce::Bounce(error)))
         }
     }
 }

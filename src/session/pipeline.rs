@@ -10,7 +10,7 @@ use super::iq::Role;
 use super::sm_ledger::Arrival;
 use super::{Fate, Note, Origin, Outbox, What};
 use crate::policy::{ClientTls, SmMode};
-use crate::rules::{self, Enforce, Finding, Severity};
+use crate::rules::{self, Enforce, Finding, Rule};
 use crate::script::LogLine;
 use crate::xml::{Element, Node, View};
 use crate::xmpp::{Condition, Kind, Side, ns};
@@ -66,17 +66,18 @@ impl Core {
         self.forget_evicted();
         let mut found = Vec::new();
         let enforce = rules::check(view, side, &self.policy.rules, &mut found);
-        let enforce = enforce.or_else(|| self.check_sender(side, kind, view, &mut found));
+        // Whatever else is wrong with a forged push: it is answered as if nobody were there.
+        let enforce = self.check_sender(side, kind, view, &mut found).or(enforce);
         let (mut role, weighed) = match kind {
             Kind::Iq => self.weigh_iq(side, view, stage, &mut found),
             Kind::Message | Kind::Presence => (Role::None, None),
         };
         let mut decision = match (weighed, enforce) {
             // Both drop it; the one that comes first in the RFC is named.
-            (Some(decision), enforce) if enforce != Some(Enforce::Drop) => decision,
+            (Some(decision), enforce) if !matches!(enforce, Some((_, Enforce::Drop))) => decision,
             (_, None) => Decision::Forward,
             (_, Some(enforce)) => {
-                let Some(decided) = self.enforced(side, view, enforce, &found, out) else { return };
+                let Some(decided) = self.enforced(side, view, enforce, out) else { return };
                 decided
             }
         };
@@ -107,7 +108,13 @@ impl Core {
     }
 
     /// Who may send this, as far as that can be seen: once the server has told who the client is.
-    fn check_sender(&self, side: Side, kind: Kind, view: &View<'_>, found: &mut Vec<Finding>) -> Option<Enforce> {
+    fn check_sender(
+        &self,
+        side: Side,
+        kind: Kind,
+        view: &View<'_>,
+        found: &mut Vec<Finding>,
+    ) -> Option<(Rule, Enforce)> {
         if side == Side::Client || !self.account.is_bound() {
             return None;
         }
@@ -120,12 +127,10 @@ impl Core {
         &mut self,
         side: Side,
         view: &View<'_>,
-        enforce: Enforce,
-        found: &[Finding],
+        (rule, enforce): (Rule, Enforce),
         out: &mut Outbox,
     ) -> Option<Decision> {
-        let broken = found.iter().find(|f| f.severity == Severity::Violation);
-        let by = broken.map_or("rules", |f| f.code).to_owned();
+        let by = rule.code().to_owned();
         let legacy = self.policy.legacy_codes;
         Some(match enforce {
             Enforce::Bounce(error) => Decision::Bounce(error, by),
