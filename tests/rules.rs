@@ -83,6 +83,29 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("<iq type='error' id='1'/>", "rule7", ADD),
     ("<iq type='error' id='1'><error xmlns='x:a' type='cancel'/></iq>", "rule7", ADD),
     ("<iq type='error' id='1'><error type='cancel'/></iq>", "rule7-3920", "pass"),
+    // One condition.
+    (
+        "<iq type='error' id='1'><a xmlns='x:a'/><error><b:gone xmlns:b='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>",
+        "",
+        "pass",
+    ),
+    (
+        "<iq type='error' id='1' xmlns:b='urn:ietf:params:xml:ns:xmpp-stanzas'><a xmlns='x:a'/><error><b:gone/><b:text/>\
+         <c:d xmlns:c='x:c'/></error><error xmlns='x:e'><b:conflict/></error></iq>",
+        "",
+        "pass",
+    ),
+    (
+        "<iq type='error' id='1' xmlns:b='urn:ietf:params:xml:ns:xmpp-stanzas'><a xmlns='x:a'/><error><b:gone/></error>\
+         <error><b:text/><b:conflict/></error></iq>",
+        "error-condition",
+        "first",
+    ),
+    (
+        "<iq type='error'><error><a xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/><b xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>",
+        "rule1 rule7-3920 error-condition",
+        "drop",
+    ),
     // Several at once: all are told, the action is a safe one.
     ("<iq><a xmlns='x:a'/></iq>", "rule1 rule2", BAD),
     ("<iq/>", "rule1 rule2", BAD),
