@@ -79,14 +79,16 @@ pub fn serve(house: &mut impl House, now: Timestamp) -> Result<(), String> {
             // It has given up since: nothing must be taken out of the vault for it.
             Deed::Look(_) | Deed::Claim(_) if house.session(number).is_over() => {}
             Deed::Look(key) => {
-                if let Some(before) = house.shell().vault.ask(&key, number) {
-                    house.answer(before, Input::Superseded(key.clone()))?;
-                }
+                house.shell().vault.ask(&key, number);
                 let known = look(house, number, now, &key);
                 house.answer(number, Input::Looked(known))?;
             }
             Deed::Claim(key) => {
-                let kept = claim(house, number, now, &key)?;
+                let others = house.shell().vault.confirm(&key, number);
+                for other in others.iter().flatten() {
+                    house.answer(*other, Input::Superseded(key.clone()))?;
+                }
+                let kept = if others.is_some() { claim(house, number, now, &key)? } else { None };
                 house.answer(number, Input::Claimed(kept))?;
             }
         }
