@@ -11,7 +11,7 @@ pub use duration::parse_duration;
 
 use crate::policy::{Forward, OnScriptError, Policy, Route, VaultLimits};
 use crate::rules::{Mode, Modes};
-use crate::script::{LoadError, ScriptLimits, ScriptSet};
+use crate::script::{LoadError, ScriptLimits, ScriptSet, Shared};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -147,6 +147,8 @@ pub struct Config {
     pub reload: bool,
     /// How much a script may do.
     pub script_limits: ScriptLimits,
+    /// What the scripts of all sessions keep together: each policy that is made shares it.
+    pub shared: Shared,
     /// See [`Policy::legacy_codes`].
     pub legacy_codes: bool,
     /// See [`Policy::forward`].
@@ -181,6 +183,7 @@ impl Default for Config {
             scripts: Vec::new(),
             reload: true,
             script_limits: ScriptLimits::default(),
+            shared: Shared::default(),
             legacy_codes: false,
             forward: Forward::default(),
             on_script_error: None,
@@ -220,7 +223,7 @@ impl Config {
     pub fn policy(&self) -> Result<Policy, ConfigError> {
         let scripts = match self.scripts.as_slice() {
             [] => ScriptSet::default(),
-            paths => ScriptSet::load(paths, self.script_limits).map_err(script_error)?,
+            paths => ScriptSet::load(paths, self.script_limits).map_err(script_error)?.sharing(&self.shared),
         };
         Ok(Policy {
             number: 1,

@@ -52,6 +52,7 @@ const NAMES: &[(&str, &[&str], &str)] = &[
     ("SystemTime", SHELL, "the core is told the time"),
     ("xml_rs", &["xml"], "one room knows the XML parser"),
     ("rhai", &["script"], "one room knows the script engine"),
+    ("regex", &["script"], "one room knows the patterns"),
     ("pcap_file", &["capture"], "one room knows the capture format"),
     ("notify", &["net"], "one room knows how files are watched"),
     ("rustls", &["net"], "one room knows TLS"),
@@ -63,6 +64,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("src/config.rs", "std::fs", "reads the configuration file it is named for"),
     ("src/script/mod.rs", "std::fs", "reads scripts when they are compiled, never while one runs"),
     ("src/play/shelf.rs", "std::fs", "reads books, before any is played"),
+    ("src/script/lists.rs", "std::fs", "reads the lists of a script when it is compiled, never while one runs"),
     ("src/capture/mod.rs", "std::fs", "creates the capture file, readable by its owner only"),
 ];
 

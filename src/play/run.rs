@@ -14,7 +14,7 @@ use super::shell::{self, House, Shell};
 use super::why::Why;
 use crate::config;
 use crate::policy::{Policy, Route, VaultLimits};
-use crate::script::{ScriptLimits, ScriptSet};
+use crate::script::{ScriptLimits, ScriptSet, Shared};
 use crate::session::{Act, Input, Note, Session, TlsInfo, Vault};
 use crate::xmpp::{Side, Timestamp};
 use std::fmt;
@@ -80,10 +80,11 @@ impl Failure {
 /// Plays a book. `path` is where the book stands: paths in its policy start from there. `at` is told each line that
 /// is reached.
 pub(super) fn play(book: &Book, path: &Path, way: Way, at: &dyn Fn(usize)) -> Result<Vec<Heard>, Box<Failure>> {
-    let (route, policy) = compile(book, &book.policy, path).map_err(Failure::whole)?;
-    let (_, other) = compile(book, &book.policy, path).map_err(Failure::whole)?;
+    let shared = Shared::default();
+    let (route, policy) = compile(book, &book.policy, path, &shared).map_err(Failure::whole)?;
+    let (_, other) = compile(book, &book.policy, path, &shared).map_err(Failure::whole)?;
     let steps = expand(&book.steps, &route).map_err(Failure::whole)?;
-    let mut play = Play::new(book, path, way, route, policy, other);
+    let mut play = Play::new(book, path, way, route, [policy, other], shared);
     match play.all(&steps, at) {
         Ok(()) => Ok(play.seats.into_iter().map(Seat::heard).collect()),
         Err((index, why)) => Err(Box::new(play.failure(&steps, index, why))),
@@ -91,7 +92,7 @@ pub(super) fn play(book: &Book, path: &Path, way: Way, at: &dyn Fn(usize)) -> Re
 }
 
 /// A table of policy lines to what a session is made of. Playbooks are in clear text unless they say otherwise.
-fn compile(book: &Book, policy: &Table, path: &Path) -> Result<(Route, Policy), String> {
+fn compile(book: &Book, policy: &Table, path: &Path, shared: &Shared) -> Result<(Route, Policy), String> {
     let mut table = Table::new();
     for leg in ["client_tls", "server_tls"] {
         table.insert(leg.to_owned(), "off".into());
@@ -103,6 +104,7 @@ fn compile(book: &Book, policy: &Table, path: &Path) -> Result<(Route, Policy), 
         policy.scripts = ScriptSet::from_text(&path.with_extension("rhai"), script, ScriptLimits::default())
             .map_err(|e| e.to_string())?;
     }
+    policy.scripts = policy.scripts.sharing(shared);
     Ok((route, policy))
 }
 
@@ -143,6 +145,8 @@ pub(super) struct Play<'a> {
     route: Arc<Route>,
     /// The policy in force, twice.
     policies: [Arc<Policy>; 2],
+    /// What the scripts of all policies share.
+    shared: Shared,
     /// All policy lines up to here.
     table: Table,
     now: Timestamp,
@@ -176,7 +180,7 @@ fn index(number: u64) -> usize {
 }
 
 impl<'a> Play<'a> {
-    fn new(book: &'a Book, path: &'a Path, way: Way, route: Route, policy: Policy, other: Policy) -> Self {
+    fn new(book: &'a Book, path: &'a Path, way: Way, route: Route, policies: [Policy; 2], shared: Shared) -> Self {
         /// A Saturday morning; no book depends on it.
         const START: Timestamp = Timestamp(1_767_427_200_000_000);
         let mut play = Self {
@@ -184,7 +188,8 @@ impl<'a> Play<'a> {
             path,
             way,
             route: Arc::new(route),
-            policies: [Arc::new(policy), Arc::new(other)],
+            policies: policies.map(Arc::new),
+            shared,
             table: book.policy.clone(),
             now: START,
             names: Names::new(),
@@ -304,8 +309,8 @@ impl<'a> Play<'a> {
             StepKind::Stop => self.give(Input::Stop),
             StepKind::PolicySwap(over) => {
                 parse::merge(&mut self.table, over.clone());
-                let (_, policy) = compile(self.book, &self.table, self.path)?;
-                let (_, other) = compile(self.book, &self.table, self.path)?;
+                let (_, policy) = compile(self.book, &self.table, self.path, &self.shared)?;
+                let (_, other) = compile(self.book, &self.table, self.path, &self.shared)?;
                 self.policies = [Arc::new(policy), Arc::new(other)];
                 self.everyone(|play| play.give(Input::Policy(Arc::clone(&play.policies[0]))))
             }

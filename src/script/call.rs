@@ -289,7 +289,8 @@ impl ScriptSet {
             return None;
         }
         let state = std::mem::take(&mut member.state);
-        run::begin(facts.now, facts.phase == Phase::Bound, self.limits, state, &script.functions, memory.next_timer);
+        let bound = facts.phase == Phase::Bound;
+        run::begin(facts.now, bound, self.limits, state, &script.functions, memory.next_timer, Some(&self.shared));
         let begun = self.stopwatch.map(|now| now());
         let ran = call(script, called, arguments, self.limits).and_then(judge);
         let nanos = self.stopwatch.zip(begun).map_or(0, |(now, begun)| now().saturating_sub(begun));

@@ -4,7 +4,7 @@ use super::failure::{self, Failure};
 use super::hooks::{self, Hook, Hooks, On};
 use super::run::{self, Functions};
 use super::state::Kept;
-use super::{LoadError, ScriptLimits, budget, engine, members, wants};
+use super::{LoadError, ScriptLimits, budget, engine, lists, literals, members, sharing, wants};
 use crate::xmpp::{Kind, Timestamp};
 use rhai::{AST, Dynamic, Engine, Module, ParseError, ParseErrorType, Position, Scope};
 use std::path::{Path, PathBuf};
@@ -23,6 +23,8 @@ pub(super) struct Script {
     /// Of its text.
     pub(super) digest: u64,
     pub(super) functions: Functions,
+    /// The files of its lists.
+    pub(super) lists: Vec<PathBuf>,
     hooks: Hooks,
 }
 
@@ -47,10 +49,14 @@ impl Script {
 pub(super) fn compile(path: &Path, text: &str, limits: ScriptLimits) -> Result<Script, LoadError> {
     let mut engine = engine::engine(limits);
     members::keep_source(&mut engine, text);
+    let (lists, list_files) = lists::read(path, text)?;
+    lists::register(&mut engine, lists);
     budget::begin(true);
-    run::begin(Timestamp(0), false, limits, Kept::new(), &Functions::default(), 0);
+    run::begin(Timestamp(0), false, limits, Kept::new(), &Functions::default(), 0, None);
     let mut scope = Scope::new();
-    let whole = engine.compile(text).map_err(|error| parse_error(path, &error, &scope))?;
+    scope.push_constant_dynamic(sharing::NAME, Dynamic::from(sharing::Sharing));
+    let renamed = literals::renamed(text, sharing::WORD, sharing::NAME);
+    let whole = engine.compile(&renamed).map_err(|error| parse_error(path, &error, &scope))?;
     let ran = engine.run_ast_with_scope(&mut scope, &whole);
     // There is nobody yet to tell.
     let _ = run::end();
@@ -72,7 +78,7 @@ pub(super) fn compile(path: &Path, text: &str, limits: ScriptLimits) -> Result<S
     engine.register_global_module(module.into());
     // A misspelt variable is an error here and not only when its line is run.
     engine.set_strict_variables(true);
-    let mut ast = engine.compile_with_scope(&constants, text).map_err(|error| parse_error(path, &error, &scope))?;
+    let mut ast = engine.compile_with_scope(&constants, &renamed).map_err(|error| parse_error(path, &error, &scope))?;
     ast.clear_statements();
 
     let refused = |(line, message): (usize, String)| {
@@ -85,7 +91,7 @@ pub(super) fn compile(path: &Path, text: &str, limits: ScriptLimits) -> Result<S
     }
     let functions = ast.iter_functions().map(|function| (function.name.to_owned(), function.params.len())).collect();
     let name = path.file_name().map_or_else(|| path.to_string_lossy(), |name| name.to_string_lossy()).into_owned();
-    Ok(Script { path: path.to_owned(), name, engine, ast, digest: digest(text), functions, hooks })
+    Ok(Script { path: path.to_owned(), name, engine, ast, digest: digest(text), functions, lists: list_files, hooks })
 }
 
 /// The line that defines a constant, from 1; 0 if none does so plainly.

@@ -4,7 +4,9 @@
 //! closures either (rhai's feature `no_closure`): a captured variable is shared, and a cycle of shared values is never freed.
 
 use super::state::State;
-use super::{ScriptLimits, edit, jid, log, session, stanza, state, strings, timers, verdict, watch};
+use super::{
+    ScriptLimits, edit, hours, jid, log, patterns, session, sharing, stanza, state, strings, timers, verdict, watch,
+};
 use rhai::packages::{Package as _, StandardPackage};
 use rhai::{Dynamic, Engine, EvalAltResult, OptimizationLevel, Shared};
 use std::sync::LazyLock;
@@ -56,9 +58,12 @@ pub(super) fn engine(limits: ScriptLimits) -> Engine {
     engine.register_fn("sleep", |_: i64| fail::<()>(NO_SLEEP));
     engine.register_fn("sleep", |_: f64| fail::<()>(NO_SLEEP));
     edit::register(&mut engine);
+    hours::register(&mut engine);
     jid::register(&mut engine);
     log::register(&mut engine);
+    patterns::register(&mut engine, limits.string_bytes);
     session::register(&mut engine);
+    sharing::register(&mut engine);
     stanza::register(&mut engine);
     state::register(&mut engine);
     strings::register(&mut engine);

@@ -43,7 +43,11 @@ fn same(one: Dynamic, other: Dynamic) -> Fallible<bool> {
     Ok(one.is_some() && one == other)
 }
 
-fn prepared(function: &str, value: &Dynamic) -> Fallible<Option<Prepared>> {
+/// The address that was given as text, a jid or `()`; none for what is none.
+///
+/// # Errors
+/// If it was given as anything else.
+pub(super) fn prepared(function: &str, value: &Dynamic) -> Fallible<Option<Prepared>> {
     if value.is_unit() {
         return Ok(None);
     }
@@ -55,7 +59,12 @@ fn prepared(function: &str, value: &Dynamic) -> Fallible<Option<Prepared>> {
         return fail(format!("{function}() takes an address as text, a jid or (), not a value of type {found}"));
     };
     budget::look(text.len())?;
-    Ok(Prepared::new(&without_dot(&text)).ok())
+    Ok(prepare(&text))
+}
+
+/// An address prepared; none for what is none.
+pub(super) fn prepare(text: &str) -> Option<Prepared> {
+    Prepared::new(&without_dot(text)).ok()
 }
 
 fn or_unit(text: Option<&str>) -> Dynamic {

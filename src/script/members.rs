@@ -8,12 +8,15 @@ use super::reference;
 use rhai::{Dynamic, Engine, NativeCallContext};
 
 /// What the types are called in a sentence.
-const WHO: [(&str, &str); 5] = [
+const WHO: [(&str, &str); 8] = [
     ("Stanza", "a stanza"),
     ("Element", "an element"),
     ("Session", "a session"),
     ("Jid", "a jid"),
     ("State", "the state"),
+    ("List", "a list"),
+    ("Shared", "shared"),
+    ("Time", "a time"),
 ];
 
 fn who(of: &str) -> Option<&'static str> {

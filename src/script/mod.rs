@@ -13,15 +13,21 @@ mod element;
 mod engine;
 mod failure;
 mod hooks;
+mod hours;
 mod jid;
+mod lists;
+mod literals;
 mod log;
 mod members;
 mod memory;
 mod names;
 mod path;
+mod patterns;
 mod reference;
 mod run;
 mod session;
+mod shared;
+mod sharing;
 mod stanza;
 mod state;
 mod strings;
@@ -34,6 +40,7 @@ mod watch;
 pub use counts::HookCount;
 pub use memory::{Memory, named};
 pub use reference::definitions;
+pub use shared::Shared;
 pub use watch::Watch;
 
 pub use check::{Complaint, Severity, check, hooks};
@@ -111,6 +118,7 @@ pub struct ScriptSet {
     hooks: u16,
     limits: ScriptLimits,
     stopwatch: Option<Stopwatch>,
+    shared: Shared,
 }
 
 /// Gives nanoseconds since any moment, to measure how long hooks take.
@@ -286,17 +294,26 @@ impl ScriptSet {
         Ok(())
     }
 
-    /// The files it was made of: when one of them changes, it is out of date.
-    #[must_use]
-    pub fn files(&self) -> Vec<PathBuf> {
-        self.scripts.iter().map(|script| script.path.clone()).collect()
-    }
-
     /// Measures how long hooks take.
     #[must_use]
     pub fn timed_by(mut self, stopwatch: Stopwatch) -> Self {
         self.stopwatch = Some(stopwatch);
         self
+    }
+
+    /// Shares this with whoever else has it: other sets, and those that come after a reload. A set that is not told has a
+    /// store of its own.
+    #[must_use]
+    pub fn sharing(mut self, shared: &Shared) -> Self {
+        self.shared = shared.clone();
+        self
+    }
+
+    /// The files it was made of: scripts, in their order, each with the lists it reads.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        let of = |script: &Script| std::iter::once(script.path.clone()).chain(script.lists.clone()).collect::<Vec<_>>();
+        self.scripts.iter().flat_map(of).collect()
     }
 
     /// Whether there is no script.

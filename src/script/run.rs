@@ -4,9 +4,9 @@
 //! to its end on one. Takes the facts and the limits before the run, gives [`Effects`] after it. Must not keep anything
 //! from one run to the next.
 
-use super::ScriptLimits;
 use super::engine::{Fallible, fail};
 use super::state::Kept;
+use super::{ScriptLimits, Shared};
 use crate::xml::Element;
 use crate::xmpp::{Side, StreamCondition, Timestamp};
 use rhai::Dynamic;
@@ -81,6 +81,8 @@ pub(super) struct Run {
     pub(super) functions: Option<Functions>,
     /// What the next timer is called.
     pub(super) next_timer: i64,
+    /// What all sessions share; none while a script is loaded.
+    pub(super) shared: Option<Shared>,
     effects: Effects,
 }
 
@@ -97,6 +99,7 @@ impl Run {
             state: Kept::new(),
             functions: None,
             next_timer: 0,
+            shared: None,
             effects: Effects {
                 logs: Vec::new(),
                 sends: Vec::new(),
@@ -119,6 +122,7 @@ pub(super) fn begin(
     state: Kept,
     functions: &Functions,
     next: i64,
+    shared: Option<&Shared>,
 ) {
     RUN.with_borrow_mut(|run| {
         run.now = now;
@@ -127,6 +131,7 @@ pub(super) fn begin(
         run.state = state;
         run.functions = Some(Arc::clone(functions));
         run.next_timer = next;
+        run.shared = shared.cloned();
     });
 }
 
@@ -134,6 +139,7 @@ pub(super) fn begin(
 pub(super) fn end() -> (Effects, Kept, i64) {
     RUN.with_borrow_mut(|run| {
         run.functions = None;
+        run.shared = None;
         (std::mem::take(&mut run.effects), std::mem::take(&mut run.state), run.next_timer)
     })
 }

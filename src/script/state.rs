@@ -133,6 +133,35 @@ fn weigh(value: &Dynamic, depth: usize) -> Result<usize, String> {
     Err(format!("a value of type {found} cannot be kept{instead}"))
 }
 
+/// Whether two values that may be kept are the same.
+pub(super) fn same(one: &Dynamic, other: &Dynamic) -> bool {
+    if let (Ok(one), Ok(other)) = (one.as_immutable_string_ref(), other.as_immutable_string_ref()) {
+        return *one == *other;
+    }
+    if let (Some(one), Some(other)) = (one.read_lock::<Jid>(), other.read_lock::<Jid>()) {
+        return *one == *other;
+    }
+    if let (Ok(one), Ok(other)) = (one.as_array_ref(), other.as_array_ref()) {
+        return one.len() == other.len() && one.iter().zip(other.iter()).all(|(one, other)| same(one, other));
+    }
+    if let (Ok(one), Ok(other)) = (one.as_map_ref(), other.as_map_ref()) {
+        let pairs = one.iter().zip(other.iter());
+        return one.len() == other.len() && pairs.into_iter().all(|((a, one), (b, other))| a == b && same(one, other));
+    }
+    if let (Ok(one), Ok(other)) = (one.as_blob_ref(), other.as_blob_ref()) {
+        return *one == *other;
+    }
+    one.is_unit() && other.is_unit()
+        || equal(one.as_bool(), other.as_bool())
+        || equal(one.as_int(), other.as_int())
+        || equal(one.as_float(), other.as_float())
+        || equal(one.as_char(), other.as_char())
+}
+
+fn equal<T: PartialEq, E>(one: Result<T, E>, other: Result<T, E>) -> bool {
+    one.ok().zip(other.ok()).is_some_and(|(one, other)| one == other)
+}
+
 /// What scripts see as `state`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct State;

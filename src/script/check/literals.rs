@@ -65,7 +65,7 @@ fn made(
     let before = before.map_or_else(String::new, |before| format!("{before}."));
     let text = format!("{before}{}({})", call.name, names.join(", "));
     budget::begin(true);
-    run::begin(Timestamp(0), true, ScriptLimits::DEFAULT, Kept::new(), functions, 0);
+    run::begin(Timestamp(0), true, ScriptLimits::DEFAULT, Kept::new(), functions, 0, None);
     let made = known.engine.eval_expression_with_scope::<Dynamic>(&mut scope, &text);
     let _ = run::end();
     made.err().map(|error| Fault::error(place(position), failure::explain(*error).reason))
