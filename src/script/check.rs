@@ -14,7 +14,8 @@ mod tree;
 mod values;
 mod verdicts;
 
-use super::ScriptLimits;
+use super::literals::renamed;
+use super::{ScriptLimits, sharing};
 use known::Known;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -81,6 +82,8 @@ impl Fault {
 #[must_use]
 pub fn check(path: &Path, text: &str, limits: ScriptLimits) -> Vec<Complaint> {
     let known = Known::new(limits);
+    // As the compiler is given it, and as long.
+    let text = &renamed(text, sharing::WORD, sharing::NAME);
     let (mut faults, legible) = loads::unreadable(&known, text);
     let whole = faults.is_empty();
     if let Some(tree) = Tree::read(&known, &legible, text) {

@@ -69,7 +69,24 @@ const ENTRIES: &[Entry] = &[
     ),
     ("", "every(seconds: float, function: String, value: ?)", "Timer", "the same with (session, value)"),
     ("", "cancel(timer: Timer?)", "()", "ends a timer"),
+    (
+        "",
+        "list(name: String)",
+        "List",
+        "the list in the file of that name beside the script; the name stands there as it is",
+    ),
+    ("", "regex(pattern: String)", "Pattern", "a regular expression, to be used in the place of its text"),
+    ("", "now()", "Time", "what time it is for this session, in UTC"),
+    ("", "now(zone: String)", "Time", "the same in a zone, such as Europe/Berlin"),
+    (
+        "",
+        "between(from: String, until: String)",
+        "bool",
+        "whether it is between two times of day, such as 22:00 and 06:00, in UTC",
+    ),
+    ("", "between(from: String, until: String, zone: String)", "bool", "the same in a zone"),
     ("", "state", "State", "what this script keeps of this session"),
+    ("", "shared", "Shared", "what all scripts keep for all sessions"),
     ("Stanza", "kind", "String", "iq, message or presence"),
     ("Stanza", "direction", "String", "c2s from the client, s2c from the server"),
     ("Stanza", "type", "String?", "the attribute; can be set"),
@@ -120,6 +137,52 @@ const ENTRIES: &[Entry] = &[
     ("State", "remove(key: String)", "?", "takes it away; gives what it was, or ()"),
     ("State", "keys()", "Array", "all keys"),
     ("State", "clear()", "()", "forgets everything"),
+    ("Shared", "get(key: String)", "?", "a copy of the value, or ()"),
+    ("Shared", "get(key: String, otherwise: ?)", "?", "a copy of the value, or what is given"),
+    ("Shared", "set(key: String, value: ?)", "()", "keeps a value; () removes it"),
+    ("Shared", "set(key: String, value: ?, seconds: float)", "()", "keeps it for so long"),
+    (
+        "Shared",
+        "expire(key: String, seconds: float)",
+        "bool",
+        "keeps what is there for so long only; whether there is something",
+    ),
+    ("Shared", "incr(key: String)", "int", "adds 1 to a number that begins at 0; gives the new one"),
+    ("Shared", "incr(key: String, by: int)", "int", "adds to a number; gives the new one"),
+    ("Shared", "remove(key: String)", "?", "takes it away; gives what it was, or ()"),
+    ("Shared", "contains(key: String)", "bool", "whether there is something under this key"),
+    ("Shared", "push(key: String, value: ?)", "int", "adds to a list; gives how many there are"),
+    ("Shared", "push(key: String, value: ?, most: int)", "int", "the same; of more than so many the oldest go"),
+    ("Shared", "list(key: String)", "Array", "all of a list"),
+    ("Shared", "has(key: String, value: ?)", "bool", "whether one of a list is this"),
+    ("Shared", "take(key: String)", "?", "takes the oldest of a list, or gives ()"),
+    (
+        "Shared",
+        "throttle(key: String, rate: float, burst: int)",
+        "bool",
+        "true if the key is over its rate: burst at once, rate more each second",
+    ),
+    ("List", "contains(entry: String)", "bool", "whether this text or address is an entry"),
+    ("List", "covers(jid: String)", "bool", "whether the address, its bare one or its domain is an entry"),
+    ("List", "len()", "int", "how many entries there are"),
+    ("String", "matches(pattern: Pattern)", "bool", "whether the pattern fits anywhere"),
+    ("String", "find_match(pattern: Pattern)", "String?", "the first piece that fits"),
+    ("String", "captures(pattern: Pattern)", "Array?", "that piece and each group in it"),
+    (
+        "String",
+        "replace_all(pattern: Pattern, with: String)",
+        "String",
+        "with each piece that fits replaced; $1 is a group",
+    ),
+    ("Time", "year", "int", "the year"),
+    ("Time", "month", "int", "1 to 12"),
+    ("Time", "day", "int", "1 to 31"),
+    ("Time", "hour", "int", "0 to 23"),
+    ("Time", "minute", "int", "0 to 59"),
+    ("Time", "second", "int", "0 to 59"),
+    ("Time", "weekday", "String", "mon, tue, wed, thu, fri, sat or sun"),
+    ("Time", "unix", "int", "seconds since 1970"),
+    ("Time", "iso", "String", "as in 2026-11-25T03:00:00+00:00"),
 ];
 
 const HEAD: &str = "module static;
@@ -168,7 +231,7 @@ pub fn definitions() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::script::{ScriptLimits, engine};
+    use crate::script::{ScriptLimits, engine, lists, sharing};
     use std::collections::BTreeSet;
 
     /// Name and number of parameters of what the table says there is.
@@ -182,15 +245,16 @@ mod tests {
                     Some((name, rest)) => (name.to_owned(), own + 1 + rest.matches(", ").count()),
                 }
             })
-            .filter(|(name, _)| !engine::globals().iter().any(|(global, _)| name == &format!("get${global}")))
+            .filter(|(name, _)| !["get$state".to_owned(), format!("get${}", sharing::WORD)].contains(name))
             .collect()
     }
 
     /// The same of what is registered and not Rhai's own.
     fn registered() -> BTreeSet<(String, usize)> {
         let all = |info: rhai::FuncInfo<'_>| Some((info.metadata.name.to_string(), info.metadata.num_params));
-        let ours: BTreeSet<_> =
-            engine::engine(ScriptLimits::default()).collect_fn_metadata(None, all, false).into_iter().collect();
+        let mut engine = engine::engine(ScriptLimits::default());
+        lists::register(&mut engine, lists::Lists::new());
+        let ours: BTreeSet<_> = engine.collect_fn_metadata(None, all, false).into_iter().collect();
         let plain =
             |name: &str| name.strip_prefix("get$").unwrap_or(name).chars().all(|c| c.is_alphanumeric() || c == '_');
         // Rhai's own, made anew; what every value has; what must not be used.

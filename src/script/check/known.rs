@@ -1,5 +1,6 @@
 //! What there is to be called and read: asked of the engine itself, so that nothing need be kept in step.
 
+use crate::script::lists::{self, Lists};
 use crate::script::{ScriptLimits, element, engine, hooks, jid, session, stanza, verdict};
 use rhai::Engine;
 use std::any::TypeId;
@@ -55,7 +56,8 @@ pub(super) struct Known {
 
 impl Known {
     pub(super) fn new(limits: ScriptLimits) -> Self {
-        let engine = engine::engine(limits);
+        let mut engine = engine::engine(limits);
+        lists::register(&mut engine, Lists::new());
         let mut functions: BTreeMap<String, Vec<Vec<TypeId>>> = BTreeMap::new();
         for (name, types) in registered(&engine) {
             functions.entry(name).or_default().push(types);
