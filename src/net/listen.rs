@@ -1,6 +1,6 @@
 //! [`Server`]: the listening socket and the life of the process's sessions: accepted, counted, stopped together.
 
-use super::clock::Clock;
+use super::clock::{self, Clock};
 use super::lobby::Lobby;
 use super::notes::{Consumer, Sink, Summary, Teller};
 use super::pump::Pump;
@@ -155,7 +155,7 @@ impl Server {
         let clock = Clock::start();
         let shared = Arc::new(Shared {
             route: Arc::new(setup.route),
-            policy: Arc::new(setup.policy),
+            policy: Arc::new(setup.policy.timed_by(clock::nanos)),
             upstream: setup.upstream,
             tls,
             clock,

@@ -11,12 +11,14 @@ mod edit;
 mod element;
 mod engine;
 mod failure;
+mod filter;
 mod hooks;
 mod jid;
 mod log;
 mod members;
 mod memory;
 mod names;
+mod oneliner;
 mod path;
 mod run;
 mod session;
@@ -28,7 +30,9 @@ mod verdict;
 mod wants;
 
 pub use counts::HookCount;
+pub use filter::Filter;
 pub use memory::{Memory, named};
+pub use oneliner::{Deed, OneLiner};
 
 use crate::xml::{Element, View};
 use crate::xmpp::{Kind, Side, StanzaError, StreamCondition};
@@ -254,10 +258,13 @@ impl ScriptSet {
     }
 
     fn add(&mut self, path: &Path, text: &str, limits: ScriptLimits) -> Result<(), LoadError> {
-        let script = compile::compile(path, text, limits)?;
+        self.push(compile::compile(path, text, limits)?);
+        Ok(())
+    }
+
+    fn push(&mut self, script: Script) {
         self.hooks |= script.bits();
         self.scripts.push(script);
-        Ok(())
     }
 
     /// Measures how long hooks take.
