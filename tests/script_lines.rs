@@ -116,7 +116,7 @@ fn what_is_wrong_is_told_in_the_users_own_text() {
         (Deed::Modify, "true=} fn f() {", "column 6 (at } fn f() {): "),
         (Deed::Modify, "true=fn f() {}", "functions are for scripts in files"),
         (Deed::Modify, "true= ", "a statement is missing"),
-        (Deed::Modify, "tru = 1=stanza.to = 1", "Undefined variable: tru"),
+        (Deed::Modify, "tru = 1=stanza.to = 1", "column 7 (at 1=stanza.to = 1): Cannot assign"),
     ];
     for (deed, text, words) in cases {
         let why = set(&[line(deed, text)]).unwrap_err();

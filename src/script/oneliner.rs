@@ -7,6 +7,7 @@ use super::engine;
 use super::{LoadError, ScriptLimits, ScriptSet, compile};
 use crate::xmpp::Condition;
 use rhai::Position;
+use std::ops::Range;
 use std::path::PathBuf;
 
 /// What becomes of the stanzas.
@@ -110,14 +111,14 @@ fn script(line: &OneLiner, limits: ScriptLimits) -> Result<(String, Source), Str
     let text = line.text.as_str();
     let head = "fn on_stanza(stanza, session) { if (\n";
     if line.deed == Deed::Drop {
-        is_expression(text, limits)?;
+        is_expression(text, text, limits)?;
         return Ok((format!("{head}{text}\n) {{ return drop(); }} pass() }}"), Source::whole(text)));
     }
     let (expression, rest) = match line.deed {
         Deed::Reject => split_condition(text)?,
         _ => split_statement(text)?,
     };
-    is_expression(expression, limits)?;
+    is_expression(expression, text, limits)?;
     let mut source = Source { text: text.to_owned(), parts: vec![(2, 0, expression.len())] };
     if line.deed == Deed::Reject {
         return Ok((format!("{head}{expression}\n) {{ return reject(\"{}\"); }} pass() }}", rest.trim()), source));
@@ -174,35 +175,43 @@ fn is_lone(text: &str, at: usize) -> bool {
     !before.ends_with(['=', '!', '<', '>']) && !after.starts_with(['=', '>'])
 }
 
-/// Refuses what is not just one expression: it must not end before its script does.
-fn is_expression(text: &str, limits: ScriptLimits) -> Result<(), String> {
-    if text.trim().is_empty() {
+/// Refuses what is not just one expression at the beginning of `text`: it must not end before its script does.
+fn is_expression(expression: &str, text: &str, limits: ScriptLimits) -> Result<(), String> {
+    if expression.trim().is_empty() {
         return Err("an expression over stanza is missing, as in 'stanza.kind == \"presence\"'".to_owned());
     }
-    let checked = engine::engine(limits).compile_expression(text);
-    checked.map(drop).map_err(|error| refused(text, 0, error.position(), &error.err_type().to_string()))
+    let checked = engine::engine(limits).compile_expression(expression);
+    checked
+        .map(drop)
+        .map_err(|error| refused(text, 0..expression.len(), error.position(), &error.err_type().to_string()))
 }
 
 /// Refuses what is not just statements.
 fn is_statement(rest: &str, text: &str, limits: ScriptLimits) -> Result<(), String> {
     let start = text.len() - rest.len();
     if rest.trim().is_empty() {
-        return Err(refused(text, start, Position::NONE, "a statement is missing behind the last ="));
+        return Err(refused(text, start..text.len(), Position::NONE, "a statement is missing behind the last ="));
     }
     let checked = engine::engine(limits).compile(rest);
-    let ast = checked.map_err(|error| refused(text, start, error.position(), &error.err_type().to_string()))?;
+    let ast =
+        checked.map_err(|error| refused(text, start..text.len(), error.position(), &error.err_type().to_string()))?;
     if ast.iter_functions().next().is_some() {
-        return Err(refused(text, start, Position::NONE, "functions are for scripts in files: see --script"));
+        return Err(refused(
+            text,
+            start..text.len(),
+            Position::NONE,
+            "functions are for scripts in files: see --script",
+        ));
     }
     Ok(())
 }
 
-/// An error in the part of the text that begins at this byte; at its end, if no place is known.
-fn refused(text: &str, start: usize, position: Position, reason: &str) -> String {
-    let source = Source { text: text.to_owned(), parts: vec![(1, start, text.len())] };
+/// An error in these bytes of the text; at their end, if no place is known.
+fn refused(text: &str, part: Range<usize>, position: Position, reason: &str) -> String {
+    let source = Source { text: text.to_owned(), parts: vec![(1, part.start, part.end)] };
     match compile::place(position) {
         (0, _) => {
-            let part = text.get(start..).unwrap_or_default();
+            let part = text.get(part).unwrap_or_default();
             let last = part.rsplit('\n').next().unwrap_or_default().chars().count();
             source.told(lines(part), last + 1, reason)
         }
@@ -241,7 +250,7 @@ impl ScriptSet {
 
 /// The script of a filter: it gives what the expression gives.
 pub(super) fn filter(text: &str, limits: ScriptLimits) -> Result<compile::Script, String> {
-    is_expression(text, limits)?;
+    is_expression(text, text, limits)?;
     compiled("--filter", &format!("fn on_stanza(stanza) {{ (\n{text}\n) }}"), Source::whole(text), limits)
 }
 
