@@ -19,7 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", &["xml", "xmpp", "rules", "answer", "script", "policy"]),
     ("store", &[]),
     ("capture", &["xml", "xmpp", "rules", "session"]),
-    ("inspect", &["xml", "xmpp", "rules", "session"]),
+    ("inspect", &["xml", "xmpp", "rules", "script", "session"]),
     ("replay", &["xml", "xmpp", "rules", "policy", "session", "config", "capture"]),
     ("play", &["xml", "xmpp", "rules", "script", "policy", "session", "config"]),
     ("loopback", &["xml", "xmpp"]),

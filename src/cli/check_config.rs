@@ -23,6 +23,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = Config::from_file(&args.file).map_err(Failure::usage)?;
     config.check().map_err(|message| Failure::usage(config.wrong("listen", message)))?;
     config.policy().map_err(Failure::usage)?;
+    config.compiled_filter().map_err(Failure::usage)?;
     check_files(&config).map_err(Failure::usage)?;
     print::out(&meaning(&config));
     Ok(())
@@ -79,6 +80,15 @@ fn meaning(config: &Config) -> String {
     }
     if !config.scripts.is_empty() {
         line("reload", reload(config).to_owned());
+    }
+    for one in &config.one_liners {
+        line(one.deed.name(), one.text.clone());
+    }
+    for script in &config.shadow {
+        line("shadow", script.display().to_string());
+    }
+    if let Some(filter) = &config.filter {
+        line("shown", format!("stanzas for which {filter}"));
     }
     if let Some(path) = &config.record {
         line("record", path.display().to_string());

@@ -7,6 +7,7 @@ mod ca;
 mod check_config;
 mod completions;
 pub mod demo;
+mod one_liners;
 mod print;
 mod rules;
 mod run;

@@ -2,6 +2,7 @@
 
 use super::ca::data_directory;
 use super::check_config::{reload, rules, word};
+use super::one_liners::OneLiners;
 use super::{Failure, print, sinks};
 use crate::config::{Config, Upstream, parse_duration, parse_listen};
 use crate::net::ca::Authority;
@@ -52,6 +53,15 @@ pub(super) struct Args {
     /// Do not load scripts again when they are saved
     #[arg(long)]
     no_reload: bool,
+    /// Run those without a file behind them, in the order of the command line
+    #[command(flatten)]
+    one_liners: OneLiners,
+    /// A Rhai script that is asked too; where it would have decided otherwise is told, and nothing else comes of it
+    #[arg(long, value_name = "FILE")]
+    shadow: Vec<PathBuf>,
+    /// Show only stanzas for which this Rhai expression over `stanza` is true
+    #[arg(long, value_name = "EXPR")]
+    filter: Option<String>,
     /// Write what is seen to a capture (pcapng), secrets replaced; an earlier capture of that name goes, no other file
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -82,6 +92,7 @@ const EXAMPLE: &str = "Examples:
   iqtap run --upstream xmpp.example.org:5222
   iqtap run --listen 127.0.0.1:15222 --upstream localhost:5222 --server-ca ca.crt
   iqtap run --upstream xmpp.example.org:5222 --rules enforce --record s.pcapng
+  iqtap run --upstream xmpp.example.org:5222 --drop 'stanza.kind == \"presence\" && stanza.type == \"subscribe\"'
   iqtap run --config iqtap.toml
 
 SIGHUP (not on Windows) loads the scripts again, saved or not. The configuration file is read once, at the start.";
@@ -124,6 +135,14 @@ impl Args {
             config.scripts = self.script;
         }
         config.reload &= !self.no_reload;
+        self.one_liners.replace(&mut config.one_liners);
+        if !self.shadow.is_empty() {
+            config.shadow = self.shadow;
+        }
+        if self.filter.is_some() {
+            config.filter = self.filter;
+            config.lines.remove("filter");
+        }
         config.record = self.record.or(config.record);
         config.json |= self.json;
         config.quiet |= self.quiet;
@@ -300,6 +319,15 @@ fn greeting(config: &Config, listen: SocketAddr, certificate: &ClientCertificate
     }
     if !config.scripts.is_empty() {
         line("reload", reload(config).to_owned());
+    }
+    for one in &config.one_liners {
+        line(one.deed.name(), one.text.clone());
+    }
+    for script in &config.shadow {
+        line("shadow", script.display().to_string());
+    }
+    if let Some(filter) = &config.filter {
+        line("filter", filter.clone());
     }
     if let Some(path) = &config.record {
         line("record", path.display().to_string());

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! 12:34:56.789  #3   C→S  iq/get        id=p1         → example.org             {urn:xmpp:ping} ping      passed
-//! 12:34:56.801  #3   C←S  iq/result     id=p1         example.org → juliet@…/b…                           passed  12.3 ms
+//! 12:34:56.801  #3   C←S  iq/result     id=p1         example.org → juliet@…/b…                           passed #slow  12.3 ms
 //! ```
 
 use super::{NotReloaded, Place, PrinterOptions, escape, side_name, summary};
@@ -172,7 +172,11 @@ fn item(out: &mut String, place: Place<'_>, seen: &Seen) {
     row.column(for_route, |out| route(out, info, place.seat.domain.as_deref(), for_route));
     row.column(for_payload, |out| payload(out, info, for_payload));
     let (style, verdict) = verdict(seen);
-    paint(out, place.options, style, &escape::escaped(&verdict, 80));
+    let mut verdict = escape::escaped(&verdict, 80);
+    for tag in &seen.tags {
+        let _ = write!(verdict, " #{}", escape::escaped(tag, 64));
+    }
+    paint(out, place.options, style, &verdict);
     if let Some(pair) = seen.pair {
         paint(out, place.options, DIM, &format!("  {:>7}", summary::latency(pair.micros)));
     }

@@ -8,17 +8,21 @@
 mod escape;
 pub mod json;
 mod line;
+mod sieve;
 mod summary;
 
 use crate::rules::Severity;
+use crate::script::{Filter, HookCount};
 use crate::session::{Dir, Fate, FindingCount, IqCount, Note, Origin, Seen, Tally, What};
 use crate::xmpp::{Side, Timestamp};
 use jiff::tz::TimeZone;
+use sieve::{Sieve, Sieved};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// How to print.
 #[derive(Clone, Debug)]
@@ -33,11 +37,13 @@ pub struct PrinterOptions {
     pub zone: TimeZone,
     /// How wide a stanza's line should be at most, as far as it can.
     pub columns: usize,
+    /// Which stanzas are shown; all, if there is none. What was found in one that is not shown is not shown either.
+    pub filter: Option<Arc<Filter>>,
 }
 
 impl Default for PrinterOptions {
     fn default() -> Self {
-        Self { json: false, color: false, quiet: false, zone: TimeZone::UTC, columns: 120 }
+        Self { json: false, color: false, quiet: false, zone: TimeZone::UTC, columns: 120, filter: None }
     }
 }
 
@@ -69,6 +75,7 @@ pub struct Printer {
     told: bool,
     /// The first and the last time seen.
     span: Option<(Timestamp, Timestamp)>,
+    sieve: Option<Sieve>,
     /// The text of one note.
     text: String,
 }
@@ -80,13 +87,16 @@ struct Seat {
     peer: String,
     domain: Option<String>,
     jid: Option<String>,
+    /// The item that was filtered out last.
+    hidden: u64,
 }
 
 impl Printer {
     /// A printer on a writer.
     #[must_use]
     pub fn new(options: PrinterOptions, out: Box<dyn Write + Send>) -> Self {
-        Self { out, options, seats: BTreeMap::new(), sessions: 0, told: false, span: None, text: String::new() }
+        let sieve = options.filter.clone().map(Sieve::new);
+        Self { out, options, seats: BTreeMap::new(), sessions: 0, told: false, span: None, sieve, text: String::new() }
     }
 
     /// Prints one note of a session, if it is to be shown. The first note of a session also says that it began.
@@ -96,10 +106,10 @@ impl Printer {
     pub fn note(&mut self, session: u64, peer: &str, at: Timestamp, note: &Note) -> io::Result<()> {
         self.span = Some((self.span.map_or(at, |(first, _)| first), at));
         self.text.clear();
-        let Self { seats, options, text, sessions, .. } = self;
+        let Self { seats, options, text, sessions, sieve, .. } = self;
         let seat = seats.entry(session).or_insert_with(|| {
             *sessions += 1;
-            let seat = Seat { since: at, peer: peer.to_owned(), domain: None, jid: None };
+            let seat = Seat { since: at, peer: peer.to_owned(), domain: None, jid: None, hidden: 0 };
             let place = Place { options, session, at, seat: &seat };
             match options {
                 PrinterOptions { quiet: true, .. } => {}
@@ -114,13 +124,21 @@ impl Printer {
             Note::Bound(jid) | Note::Resumed { jid, .. } => seat.jid = Some(jid.clone()),
             _ => {}
         }
+        let sieved = sieve.as_mut().map_or(Sieved::Shown, |sieve| sift(sieve, session, seat, note));
         let place = Place { options, session, at, seat };
-        if is_shown(note, options) && (options.json || !known) {
-            if options.json { json::note(text, place, note) } else { line::note(text, place, note) }
+        let mut show =
+            |note: &Note| if options.json { json::note(text, place, note) } else { line::note(text, place, note) };
+        let shown = !matches!(sieved, Sieved::Hidden);
+        if let Sieved::Failed(why) = sieved {
+            show(&Note::ScriptError(format!("{why} (where it fails, the stanza is shown; this is not told again)")));
+        }
+        if shown && is_shown(note, options) && (options.json || !known) {
+            show(note);
         }
         if matches!(note, Note::Over(_)) {
             self.told = true;
             seats.remove(&session);
+            sieve.iter_mut().for_each(|sieve| sieve.forget(session));
         }
         self.out.write_all(self.text.as_bytes())
     }
@@ -214,6 +232,22 @@ fn is_shown(note: &Note, options: &PrinterOptions) -> bool {
     }
 }
 
+/// What a filter says of a note: a finding goes where its item went, just before it.
+fn sift(sieve: &mut Sieve, session: u64, seat: &mut Seat, note: &Note) -> Sieved {
+    match note {
+        // What leaves as it came in is never shown.
+        Note::Seen(seen) if item_is_shown(seen) || seen.what == What::Header => {
+            let sieved = sieve.sift(session, seen);
+            if matches!(sieved, Sieved::Hidden) {
+                seat.hidden = seen.number;
+            }
+            sieved
+        }
+        Note::Finding { number, alone: false, .. } if *number > 0 && *number == seat.hidden => Sieved::Hidden,
+        _ => Sieved::Shown,
+    }
+}
+
 /// Whether people have read it already: streams are joined again after each restart.
 fn is_known(note: &Note, seat: &Seat) -> bool {
     matches!(note, Note::Joined { domain, stripped } if stripped.is_empty() && seat.domain.as_ref() == Some(domain))
@@ -241,6 +275,13 @@ fn conditions(iq: &IqCount) -> Vec<(&'static str, u64)> {
     let mut counts = iq.conditions.clone();
     counts.sort_unstable_by_key(|(condition, count)| (Reverse(*count), *condition));
     counts
+}
+
+/// The hooks, those first that took the most time.
+fn hooks(tally: &Tally) -> Vec<&HookCount> {
+    let mut hooks: Vec<_> = tally.hooks.iter().collect();
+    hooks.sort_by_key(|hook| Reverse(hook.nanos));
+    hooks
 }
 
 /// Codes of what is worth knowing and breaks nothing: what RFC 3920 alone asked for, a script that answers answers, an answer

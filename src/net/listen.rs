@@ -1,6 +1,6 @@
 //! [`Server`]: the listening socket and the life of the process's sessions: accepted, counted, stopped together.
 
-use super::clock::Clock;
+use super::clock::{self, Clock};
 use super::lobby::Lobby;
 use super::notes::{Consumer, Sink, Summary, Teller};
 use super::pump::Pump;
@@ -156,7 +156,7 @@ impl Server {
         let watched = setup.sinks.iter().any(|sink| sink.wants_stanzas());
         let (teller, consumer) = Consumer::start(setup.sinks);
         let clock = Clock::start();
-        let policies = Arc::new(Policies::new(setup.policy, clock.now()));
+        let policies = Arc::new(Policies::new(setup.policy.timed_by(clock::nanos), clock.now()));
         let (reloader, news) = Reloader::new(Arc::clone(&policies), clock);
         let shared = Arc::new(Shared {
             route: Arc::new(setup.route),

@@ -103,7 +103,8 @@ fn seen_texts(seen: &Seen) -> usize {
         let payload = stanza.payload.as_ref().map_or(0, |(ns, name)| ns.len() + name.len());
         payload + texts.iter().filter_map(|text| text.as_ref()).map(String::len).sum::<usize>()
     });
-    seen.bytes.len() + head + seen.findings.len() * NOTE_BYTES / 2
+    let tags = seen.tags.iter().map(String::len).sum::<usize>();
+    seen.bytes.len() + head + tags + seen.findings.len() * NOTE_BYTES / 2
 }
 
 /// What goes through the lanes.

@@ -18,7 +18,7 @@ mod watch;
 pub use follow::{Follower, Scripts};
 pub(super) use policies::Policies;
 
-use super::clock::Clock;
+use super::clock::{self, Clock};
 use super::notes::Teller;
 use crate::config::ConfigError;
 use crate::policy::Policy;
@@ -72,7 +72,7 @@ impl Reloader {
     /// Gives the policy the next number and puts it in force: new sessions begin with it, living ones go on with it after the
     /// input that they are at, idle ones within a moment. Gives its number.
     pub fn publish(&self, policy: Policy) -> u64 {
-        self.policies.publish(policy, self.clock.now())
+        self.policies.publish(policy.timed_by(clock::nanos), self.clock.now())
     }
 
     /// What is in force.

@@ -16,7 +16,7 @@ use rhai::{CallFnOptions, Dynamic, FuncArgs, Scope};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Who is called, in the words of people.
-struct Called<'a> {
+pub(super) struct Called<'a> {
     /// The script's place in its set.
     at: usize,
     function: &'a str,
@@ -27,12 +27,13 @@ struct Called<'a> {
 }
 
 impl<'a> Called<'a> {
-    const fn hook(at: usize, hook: &Hook) -> Self {
+    pub(super) const fn hook(at: usize, hook: &Hook) -> Self {
         Self { at, function: hook.name, on: Some(hook.on), line: hook.line }
     }
 
     fn by(&self, script: &Script) -> String {
         match self.line {
+            _ if script.source.is_some() => script.name.clone(),
             0 => format!("{}: {}", script.name, self.function),
             line => format!("{}:{line}", script.name),
         }
@@ -316,14 +317,17 @@ impl ScriptSet {
                 outcome.failed = true;
                 outcome.logs.extend(log::lines(effects.logs, &script.name));
                 if member.tells(failure.line, failure.column) {
-                    outcome.errors.push(failure::located(&script.path, &failure));
+                    outcome.errors.push(script.located(&failure));
                 }
                 if suspends {
                     let (times, seconds) = (self.limits.failures, counts::SUSPENDED / 1_000_000);
-                    let (path, function) = (script.path.display(), called.function);
-                    outcome.errors.push(format!(
-                        "{path}: {function} has failed {times} times in a row and is not called for {seconds} s"
-                    ));
+                    let who = match script.source {
+                        Some(_) => format!("{}: it", script.path.display()),
+                        None => format!("{}: {}", script.path.display(), called.function),
+                    };
+                    outcome
+                        .errors
+                        .push(format!("{who} has failed {times} times in a row and is not called for {seconds} s"));
                 }
                 None
             }
@@ -380,7 +384,7 @@ struct Passing<'a> {
 }
 
 /// Calls a function. A panic in Rhai or below is a failure of this script like any other.
-fn call(
+pub(super) fn call(
     script: &Script,
     called: &Called<'_>,
     arguments: impl FuncArgs,

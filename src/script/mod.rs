@@ -12,6 +12,7 @@ mod edit;
 mod element;
 mod engine;
 mod failure;
+mod filter;
 mod hooks;
 mod hours;
 mod jid;
@@ -21,6 +22,7 @@ mod log;
 mod members;
 mod memory;
 mod names;
+mod oneliner;
 mod path;
 mod patterns;
 mod reference;
@@ -38,7 +40,9 @@ mod wants;
 mod watch;
 
 pub use counts::HookCount;
+pub use filter::Filter;
 pub use memory::{Memory, named};
+pub use oneliner::{Deed, OneLiner};
 pub use reference::definitions;
 pub use shared::Shared;
 pub use watch::Watch;
@@ -288,10 +292,13 @@ impl ScriptSet {
     }
 
     fn add(&mut self, path: &Path, text: &str, limits: ScriptLimits) -> Result<(), LoadError> {
-        let script = compile::compile(path, text, limits)?;
+        self.push(compile::compile(path, text, limits)?);
+        Ok(())
+    }
+
+    fn push(&mut self, script: Script) {
         self.hooks |= script.bits();
         self.scripts.push(script);
-        Ok(())
     }
 
     /// Measures how long hooks take.

@@ -73,7 +73,7 @@ impl Scripts {
 
 /// The files that a configuration names.
 fn named(config: &Config) -> Vec<PathBuf> {
-    config.scripts.clone()
+    config.scripts.iter().chain(&config.shadow).cloned().collect()
 }
 
 /// The files that a policy was made of.
