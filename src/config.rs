@@ -11,7 +11,7 @@ pub use duration::parse_duration;
 
 use crate::policy::{Forward, OnScriptError, Policy, Route, VaultLimits};
 use crate::rules::{Mode, Modes};
-use crate::script::{LoadError, ScriptLimits, ScriptSet, Shared};
+use crate::script::{Filter, LoadError, OneLiner, ScriptLimits, ScriptSet, Shared};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -143,10 +143,20 @@ pub struct Config {
     pub vault: VaultLimits,
     /// Scripts, in order.
     pub scripts: Vec<PathBuf>,
+    /// Whether scripts are loaded again when their files change.
+    pub reload: bool,
+    /// Scripts without a file; they run after those, in this order.
+    pub one_liners: Vec<OneLiner>,
+    /// Scripts that are asked too, and only reported on where they decide otherwise.
+    pub shadow: Vec<PathBuf>,
+    /// Show only stanzas for which this expression over `stanza` is true.
+    pub filter: Option<String>,
     /// How much a script may do.
     pub script_limits: ScriptLimits,
     /// What the scripts of all sessions keep together: each policy that is made shares it.
     pub shared: Shared,
+    /// The same of the shadow scripts.
+    pub shadow_shared: Shared,
     /// See [`Policy::legacy_codes`].
     pub legacy_codes: bool,
     /// See [`Policy::forward`].
@@ -179,8 +189,13 @@ impl Default for Config {
             iq_timeout: Policy::default().iq_timeout,
             vault: VaultLimits::default(),
             scripts: Vec::new(),
+            reload: true,
+            one_liners: Vec::new(),
+            shadow: Vec::new(),
+            filter: None,
             script_limits: ScriptLimits::default(),
             shared: Shared::default(),
+            shadow_shared: Shared::default(),
             legacy_codes: false,
             forward: Forward::default(),
             on_script_error: None,
@@ -218,19 +233,49 @@ impl Config {
     /// # Errors
     /// The first script that cannot be loaded.
     pub fn policy(&self) -> Result<Policy, ConfigError> {
-        let scripts = match self.scripts.as_slice() {
-            [] => ScriptSet::default(),
-            paths => ScriptSet::load(paths, self.script_limits).map_err(script_error)?.sharing(&self.shared),
-        };
         Ok(Policy {
             number: 1,
             rules: self.rules,
-            scripts,
-            shadow: ScriptSet::default(),
+            scripts: self.live_scripts()?.sharing(&self.shared),
+            shadow: self.load(&self.shadow)?.sharing(&self.shadow_shared),
             legacy_codes: self.legacy_codes,
             forward: self.forward,
             on_script_error: self.on_script_error(),
             iq_timeout: self.iq_timeout,
+        })
+    }
+
+    /// The files, and behind them what has none.
+    fn live_scripts(&self) -> Result<ScriptSet, ConfigError> {
+        let mut scripts = self.load(&self.scripts)?;
+        for line in &self.one_liners {
+            scripts.add_line(line).map_err(|message| match line.line {
+                0 => of_the_command_line(line.label(), message),
+                line_of_file => {
+                    let message = format!("{}: {message}", line.label());
+                    ConfigError { path: self.path.clone(), line: line_of_file, column: 0, message }
+                }
+            })?;
+        }
+        Ok(scripts)
+    }
+
+    fn load(&self, paths: &[PathBuf]) -> Result<ScriptSet, ConfigError> {
+        ScriptSet::load(paths, self.script_limits).map_err(script_error)
+    }
+
+    /// Compiles the filter of what is shown.
+    ///
+    /// # Errors
+    /// What is wrong with the expression.
+    pub fn compiled_filter(&self) -> Result<Option<Filter>, ConfigError> {
+        let compiled = self.filter.as_ref().map(|text| Filter::new(text, self.script_limits));
+        compiled.transpose().map_err(|message| {
+            if self.lines.contains_key("filter") {
+                self.wrong("filter", message)
+            } else {
+                of_the_command_line("--filter".to_owned(), message)
+            }
         })
     }
 
@@ -271,6 +316,11 @@ impl Config {
             _ => Ok(()),
         }
     }
+}
+
+/// An error about an option's value.
+fn of_the_command_line(option: String, message: String) -> ConfigError {
+    ConfigError { path: PathBuf::from(option), line: 0, column: 0, message }
 }
 
 fn script_error(error: LoadError) -> ConfigError {

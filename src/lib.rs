@@ -12,7 +12,7 @@
 //!
 //! One [`session::Session`] is two XML streams and all we know about them: bytes in, bytes and acts out, synchronously.
 //! [`xml`] decides what counts as XML, [`xmpp`] is the vocabulary, [`rules`] and [`script`] judge, [`net`] owns the sockets,
-//! [`capture`] and [`inspect`] show what happened. `ARCHITECTURE.md` says who may know whom.
+//! [`capture`] and [`inspect`] show what happened, [`play`] holds it to playbooks. `ARCHITECTURE.md` says who may know whom.
 //!
 //! The whole proxy without a socket:
 //!
@@ -39,6 +39,7 @@ pub mod config;
 pub mod inspect;
 pub mod loopback;
 pub mod net;
+pub mod play;
 pub mod policy;
 pub mod rules;
 pub mod script;

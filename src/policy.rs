@@ -2,7 +2,7 @@
 //! what is fixed when it begins. Takes compiled parts, gives them to sessions behind an `Arc`.
 
 use crate::rules::Modes;
-use crate::script::ScriptSet;
+use crate::script::{ScriptSet, Stopwatch};
 use crate::xml::Limits;
 use crate::xmpp::Kind;
 
@@ -32,6 +32,15 @@ impl Policy {
     #[must_use]
     pub fn asks_scripts(&self, kind: Kind) -> bool {
         self.scripts.listens(kind) || self.shadow.listens(kind)
+    }
+}
+
+impl Policy {
+    /// Measures how long hooks take; of the shadow scripts nobody is told that.
+    #[must_use]
+    pub fn timed_by(mut self, stopwatch: Stopwatch) -> Self {
+        self.scripts = self.scripts.timed_by(stopwatch);
+        self
     }
 }
 

@@ -1,62 +1,16 @@
 //! What an untouched stanza costs in steady state: no allocation (`design.md` §13), with rules reporting and the ledgers on.
 //! And what a hostile peer can make a session keep: no more than ARCHITECTURE.md says.
 
-use iqtap::policy::{ClientTls, Policy, Route, ServerTls};
+mod link;
+
+use iqtap::policy::Policy;
 use iqtap::rules::{Mode, Modes};
 use iqtap::script::{ScriptLimits, ScriptSet};
-use iqtap::session::{Input, Outbox, Session};
-use iqtap::xmpp::{Side, Timestamp};
+use iqtap::xmpp::Side;
+use link::Link;
 use std::path::Path;
-use std::sync::Arc;
-
-const NOW: Timestamp = Timestamp(1_767_427_200_000_000);
-
-struct Link {
-    session: Session,
-    out: Outbox,
-}
 
 impl Link {
-    /// A session whose client is bound, and has stream management on if asked.
-    fn open(sm: bool, policy: Policy) -> Self {
-        let route = Route { client_tls: ClientTls::Off, server_tls: ServerTls::Off, ..Route::default() };
-        let session = Session::new(NOW, Arc::new(route), Arc::new(policy), 1, "127.0.0.1:1", 7);
-        let mut link = Self { session, out: Outbox::default() };
-        let stream = |attributes: &str| {
-            format!(
-                "<stream:stream {attributes} version='1.0' xmlns='jabber:client' \
-                 xmlns:stream='http://etherx.jabber.org/streams'>"
-            )
-        };
-        let (sasl, bind) = ("urn:ietf:params:xml:ns:xmpp-sasl", "urn:ietf:params:xml:ns:xmpp-bind");
-        let mechanisms = format!("<mechanisms xmlns='{sasl}'><mechanism>PLAIN</mechanism></mechanisms>");
-        link.say(Side::Client, &stream("to='example.org'"));
-        link.session.handle(NOW, Input::Dialed, &mut link.out);
-        link.say(Side::Server, &stream("from='example.org' id='1'"));
-        link.say(Side::Server, &format!("<stream:features>{mechanisms}</stream:features>"));
-        link.say(Side::Client, &format!("<auth xmlns='{sasl}' mechanism='PLAIN'>AGp1bGlldABwdw==</auth>"));
-        link.say(Side::Server, &format!("<success xmlns='{sasl}'/>"));
-        link.say(Side::Client, &stream("to='example.org'"));
-        link.say(Side::Server, &stream("from='example.org' id='2'"));
-        link.say(Side::Server, &format!("<stream:features><bind xmlns='{bind}'/></stream:features>"));
-        link.say(Side::Client, &format!("<iq type='set' id='b'><bind xmlns='{bind}'/></iq>"));
-        let jid = "<jid>juliet@example.org/balcony</jid>";
-        link.say(Side::Server, &format!("<iq type='result' id='b'><bind xmlns='{bind}'>{jid}</bind></iq>"));
-        assert_eq!(link.session.jid(), Some("juliet@example.org/balcony"), "{:?}", link.out.notes);
-        if sm {
-            link.say(Side::Client, "<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
-            link.say(Side::Server, "<enabled xmlns='urn:xmpp:sm:3' resume='true' id='sm1'/>");
-        }
-        link.out.notes.clear();
-        link
-    }
-
-    fn say(&mut self, side: Side, text: &str) {
-        self.session.handle(NOW, Input::Bytes(side, text.as_bytes()), &mut self.out);
-        self.out.to.iter_mut().for_each(bytes::BytesMut::clear);
-        self.out.acts.clear();
-    }
-
     /// What a flood makes the session keep at most, in bytes. Notes are told and forgotten.
     fn kept(&mut self, flood: impl Fn(usize) -> (Side, String), count: usize) -> u64 {
         allocation_counter::measure(|| {

@@ -232,6 +232,11 @@ fn the_comment_says_what_became_of_the_item() {
     let item = seen(Side::Server, Dir::In, 7, "<iq/>".into());
     tape.note(1, &Note::Seen(Box::new(iqtap::session::Seen { findings: vec![finding], ..item })));
     expected.push("#7 server->iqtap passed; rule5 violation: one child\\u{a}only".to_owned());
+    let tags = vec!["slow".to_owned(), "vcard".to_owned()];
+    let item = seen(Side::Client, Dir::In, 8, "<iq/>".into());
+    let pair = Some(Pair { request: 5, micros: 12_034 });
+    tape.note(1, &Note::Seen(Box::new(iqtap::session::Seen { tags, pair, ..item })));
+    expected.push("#8 client->iqtap passed, 12.034 ms after its request #5, tagged slow vcard".to_owned());
     let big = format!("<iq>{}</iq>", "x".repeat(130_000));
     tape.note(1, &Note::Seen(Box::new(seen(Side::Server, Dir::In, 9, big.into()))));
     expected.extend(["#9 server->iqtap passed", "#9 part 2", "#9 part 3"].map(str::to_owned));

@@ -37,7 +37,7 @@ fn refused(arguments: &[&str], words: &[&str]) {
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    for command in ["run", "demo", "ca", "rules", "check-config", "completions"] {
+    for command in ["run", "demo", "ca", "rules", "check-config", "script", "completions"] {
         let output = output(&[command, "--help"]);
         let said = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success());
@@ -55,6 +55,14 @@ fn what_cannot_be_is_refused_with_a_cure() {
     refused(&["run", "--config", "no/such.toml"], &["no/such.toml"]);
     refused(&["run", "--upstream", "x:1", "--script", "no/such.rhai"], &["no/such.rhai"]);
     refused(&["run", "--upstream", "x:1", "--client-tls", "off", "--record", "no/such/dir/x"], &["--record"]);
+    refused(&["run", "--upstream", "x:1", "--shadow", "no/such.rhai"], &["no/such.rhai"]);
+    refused(
+        &["run", "--upstream", "x:1", "--drop", "stanza.kind == =="],
+        &["--drop: 'stanza.kind == =='", "column 16"],
+    );
+    refused(&["run", "--upstream", "x:1", "--reject", "true=not-alowed"], &["--reject: ", "not-alowed", "not-allowed"]);
+    refused(&["run", "--upstream", "x:1", "--modify", "true"], &["--modify: ", "EXPR=statement"]);
+    refused(&["run", "--upstream", "x:1", "--filter", "stanz.id"], &["--filter: 'stanz.id'", "column 1", "stanz"]);
     refused(&["rules", "8"], &["from 1 to 7"]);
     refused(&["nonsense"], &["unrecognized subcommand"]);
     let directory = tempfile::tempdir().unwrap();
@@ -203,6 +211,60 @@ async fn sigterm_says_goodbye_finishes_the_capture_and_exits_0() {
     let recorded = std::fs::read(&capture).unwrap();
     assert_eq!(recorded.get(..4), Some(&[0x0a, 0x0d, 0x0d, 0x0a][..]), "a pcapng file");
     assert!(String::from_utf8_lossy(&recorded).contains("system-shutdown"), "complete to the last word");
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scripts_without_a_file_decide_in_their_order_and_a_filter_says_what_is_shown() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let (file, shadow) = (directory.path().join("iqtap.toml"), directory.path().join("shadow.rhai"));
+    // --drop takes the place of the file's drop; its reject stays.
+    std::fs::write(&file, "drop = ['true']\nreject = ['stanza.ns == \"vcard-temp\"=forbidden']").unwrap();
+    std::fs::write(&shadow, "fn on_message(stanza) { drop() }").unwrap();
+    let more = [
+        ["--config", file.to_str().unwrap()],
+        ["--shadow", shadow.to_str().unwrap()],
+        ["--modify", "stanza.kind == \"message\"=tag(\"chatty\"); stanza.type = \"chat\""],
+        ["--drop", "stanza.type == \"subscribe\" || stanza.type == \"headline\""],
+        ["--filter", "stanza.kind != \"presence\""],
+    ];
+    let more = more.concat();
+    let (running, address, greeting) = Running::start(upstream.local_addr().unwrap(), &more);
+    for words in ["drop       stanza.type ==", "modify     stanza.kind", "shadow     ", "filter     stanza.kind !="] {
+        assert!(greeting.contains(words), "{greeting}");
+    }
+    let mut client = Peer::new(TcpStream::connect(address).await.unwrap());
+    let login = async {
+        let mut server = Peer::new(soon(upstream.accept()).await.unwrap().0);
+        server.serve_login().await;
+        server
+    };
+    let ((), mut server) = tokio::join!(client.log_in(), login);
+    client.send("<presence type='subscribe' id='unseen'/>").await;
+    client.send("<iq type='set' id='v'><vCard xmlns='vcard-temp'/></iq>").await;
+    client.expect("<forbidden").await;
+    // It is changed before --drop looks at its type.
+    client.send("<message type='headline' id='m'/>").await;
+    server.expect("id='m'").await;
+    running.signal("-TERM");
+    client.end().await;
+    let sent = server.end().await;
+    let (code, printed) = running.ended();
+    assert_eq!(code, Some(0), "{printed}");
+    assert!(!sent.contains("unseen") && !sent.contains("vCard"), "{sent}");
+    for words in [
+        "rejected forbidden by reject",
+        "rewritten by --modify #chatty",
+        "shadow (info): message headline id=m c2s: drop it (shadow.rhai:1), where the live scripts rewrite it (--modify)",
+        "--drop on_stanza ",
+        "slowest: ",
+        "shadow: 3 of 3 stanzas decided otherwise",
+    ] {
+        assert!(printed.contains(words), "{words:?} is not in\n{printed}");
+    }
+    assert!(!printed.contains("unseen") || printed.matches("unseen").count() == 1, "only as the slowest: {printed}");
+    assert!(!printed.contains("presence/subscribe"), "{printed}");
 }
 
 #[cfg(unix)]

@@ -3,7 +3,8 @@
 use iqtap::config::{Config, Upstream, compile};
 use iqtap::policy::{ClientTls, Forward, OnScriptError, ServerTls};
 use iqtap::rules::{Mode, Modes, Rule};
-use iqtap::xmpp::Side;
+use iqtap::script::{Deed, OneLiner};
+use iqtap::xmpp::{Kind, Side};
 use std::path::Path;
 
 fn read(text: &str) -> Result<Config, String> {
@@ -36,12 +37,18 @@ fn every_key_is_understood() {
         quiet = true
         json = true
         script = ["a.rhai", "/b.rhai"]
+        reject = ["a=gone", '''b
+==c=gone''']
+        drop = ['d']
+        modify = ["e=f"]
+        shadow = ["s.rhai"]
+        filter = "true"
         legacy_codes = true
         forward = "normal"
         on_script_error = "reject"
         login_seconds = 60
         close_seconds = 2
-        script_limits = { operations = 1000, call_depth = 8, size = 4096 }
+        script_limits = { operations = 1000, call_depth = 8, string_bytes = 4096, millis = 20, failures = 3 }
         [limits.before_login]
         stanza_bytes = 20000
         [limits.after_login]
@@ -64,6 +71,14 @@ fn every_key_is_understood() {
     assert_eq!(config.server_ca.as_deref(), Some(Path::new("etc/ca.crt")), "relative to the file");
     assert_eq!(config.cert.as_deref(), Some(Path::new("/etc/c.crt")));
     assert_eq!(config.scripts, [Path::new("etc/a.rhai"), Path::new("/b.rhai")]);
+    let lines: Vec<_> = config.one_liners.iter().map(|one| (one.deed.name(), one.text.as_str(), one.line)).collect();
+    assert_eq!(
+        lines,
+        [("reject", "a=gone", 16), ("reject", "b\n==c=gone", 16), ("drop", "d", 18), ("modify", "e=f", 19)],
+        "in the order of the file"
+    );
+    assert_eq!(config.shadow, [Path::new("etc/s.rhai")]);
+    assert_eq!((config.filter.as_deref(), config.lines.get("filter")), (Some("true"), Some(&21)));
     assert_eq!((config.forward, config.on_script_error), (Forward::Normal, Some(OnScriptError::Reject)));
     assert_eq!((config.route.login_seconds, config.route.close_seconds), (60, 2));
     assert_eq!(config.script_limits.operations, 1000);
@@ -112,6 +127,7 @@ const MISTAKES: &[(&str, usize, &[&str])] = &[
     ("[rules]\nid = { c2c = 'off' }", 2, &["unknown key `c2c`", "did you mean `c2s`"]),
     ("script = 3", 1, &["a path or an array of paths"]),
     ("script = ['a', 3]", 1, &["string"]),
+    ("drop = 'true'", 1, &["a sequence"]),
     ("login_seconds = 0", 1, &["login_seconds must be from 1"]),
     ("\nlogin_seconds = -1", 2, &["-1"]),
     ("close_seconds = 'long'", 1, &["string"]),
@@ -162,6 +178,34 @@ fn a_script_that_cannot_be_loaded_is_named_with_its_line() {
 }
 
 #[test]
+fn a_script_without_a_file_is_compiled_with_the_policy() {
+    let path = Path::new("f.toml");
+    let error = compile("\n\ndrop = ['true', 'stanza.kind == ==']", path).unwrap_err();
+    assert!(error.to_string().starts_with("f.toml:3: drop: 'stanza.kind == ==', column 16 (at ==): "), "{error}");
+    let mut config = read("reject = ['true=gone']\nfilter = 'true'").unwrap();
+    assert!(config.policy().is_ok_and(|policy| policy.scripts.listens(Kind::Message)));
+    assert!(config.compiled_filter().is_ok_and(|filter| filter.is_some()));
+    config.filter = Some("1 +".to_owned());
+    let error = config.compiled_filter().unwrap_err().to_string();
+    assert!(error.starts_with("etc/iqtap.toml:2: filter: '1 +', column 4 (at its end): "), "{error}");
+    config.lines.clear();
+    assert!(config.compiled_filter().unwrap_err().to_string().starts_with("--filter: '1 +', column 4"));
+    config.one_liners.push(OneLiner { deed: Deed::Drop, text: "1 +".to_owned(), line: 0 });
+    let error = config.policy().unwrap_err().to_string();
+    assert!(error.starts_with("--drop: '1 +', column 4 (at its end): "), "{error}");
+}
+
+#[test]
+fn shadow_scripts_are_loaded_beside_the_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("iqtap.toml");
+    std::fs::write(directory.path().join("s.rhai"), "fn on_presence(stanza) {}").unwrap();
+    let (_, policy) = compile("shadow = 's.rhai'", &file).unwrap();
+    assert_eq!((policy.scripts.listens(Kind::Presence), policy.shadow.listens(Kind::Presence)), (false, true));
+    assert!(compile("shadow = ['t.rhai']", &file).unwrap_err().to_string().contains("t.rhai: cannot be read"));
+}
+
+#[test]
 fn a_script_that_fails_passes_what_is_only_reported_and_rejects_what_is_enforced() {
     use OnScriptError::{Drop, Pass, Reject};
     let all_but_one = "[rules]\ndefault = 'enforce'\nid = 'report'";
@@ -193,7 +237,12 @@ fn the_example_file_says_the_defaults() {
     // What is commented out for want of a default is understood too.
     let all: Vec<&str> = EXAMPLE.lines().map(uncommented).collect();
     let config = Config::from_text(&all.join("\n"), Path::new("f.toml")).unwrap();
-    assert!(config.upstream.is_some() && config.key.is_some() && config.on_script_error.is_some());
+    assert!(
+        config.upstream.is_some()
+            && config.key.is_some()
+            && config.on_script_error.is_some()
+            && config.filter.is_some()
+    );
 }
 
 /// `# key = value` without the mark of a comment; any other line as it is.

@@ -6,7 +6,7 @@ mod inspect_support;
 use inspect_support::{Screen, finding, latency, stanza};
 use iqtap::inspect::PrinterOptions;
 use iqtap::rules::{Finding, Rule, Severity};
-use iqtap::script::LogLine;
+use iqtap::script::{HookCount, LogLine};
 use iqtap::session::{Dir, Fate, FindingCount, IqCount, Note, Origin, Pair, Seen, StanzaInfo, Tally, TlsInfo, What};
 use iqtap::xmpp::{Kind, Side, StreamCondition};
 use serde_json::{Value, json};
@@ -54,6 +54,8 @@ fn the_readme_names_every_event_and_field() {
         "struct Summary<'a> {",
         "struct Iqs<'a> {",
         "struct Failed {",
+        "struct Hook<'a> {",
+        "struct Shadow {",
         "struct Count {",
     ]
     .map(|begin| {
@@ -145,6 +147,40 @@ fn an_answer_tells_what_it_answers_and_after_how_long() {
         (&made["verdict"], &made["answers"], &made["request"], &made["latency_seconds"]),
         (&json!("made"), &json!(7), &json!(7), &json!(60.0))
     );
+}
+
+#[test]
+fn tags_stand_with_their_stanza() {
+    let tagged = iq(Dir::In, |s| s.tags = vec!["slow".into(), "vcard".into()]);
+    assert_eq!(tagged["tags"], json!(["slow", "vcard"]));
+}
+
+#[test]
+fn figures_of_scripts() {
+    let hook = |script: &str, hook, nanos| HookCount {
+        script: script.into(),
+        hook,
+        runs: 4,
+        errors: 2,
+        skipped: 1,
+        nanos,
+        slowest: nanos / 2,
+        slowest_stanza: if nanos > 0 { "iq set c2s".into() } else { String::new() },
+    };
+    let hooks = vec![hook("a.rhai", "on_iq", 8_000), hook("--drop", "on_stanza", 40_000), hook("b.rhai", "on_open", 0)];
+    let tally = Tally { hooks, shadow: [9, 2], ..Tally::default() };
+    let summary = &events(&[Note::Over(Box::new(tally))])[0]["summary"];
+    assert_eq!(
+        summary["hooks"],
+        json!([
+            {"script": "--drop", "hook": "on_stanza", "runs": 4, "errors": 2, "skipped": 1, "mean_seconds": 0.000_01,
+             "total_seconds": 0.000_04, "slowest_seconds": 0.000_02, "slowest": "iq set c2s"},
+            {"script": "a.rhai", "hook": "on_iq", "runs": 4, "errors": 2, "skipped": 1, "mean_seconds": 0.000_002,
+             "total_seconds": 0.000_008, "slowest_seconds": 0.000_004, "slowest": "iq set c2s"},
+            {"script": "b.rhai", "hook": "on_open", "runs": 4, "errors": 2, "skipped": 1}
+        ])
+    );
+    assert_eq!(summary["shadow"], json!({"shown": 9, "otherwise": 2}));
 }
 
 #[test]

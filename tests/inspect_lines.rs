@@ -3,13 +3,15 @@
 
 mod inspect_support;
 
-use inspect_support::{Screen, finding, latency, stanza};
-use iqtap::inspect::PrinterOptions;
+use inspect_support::{Paper, Screen, finding, latency, stanza};
+use iqtap::inspect::{NotReloaded, Printer, PrinterOptions};
 use iqtap::rules::{Finding, Severity};
-use iqtap::script::LogLine;
+use iqtap::script::{Filter, HookCount, LogLine, ScriptLimits};
 use iqtap::session::{Dir, Fate, FindingCount, IqCount, Note, Origin, Pair, Seen, StanzaInfo, Tally, TlsInfo, What};
-use iqtap::xmpp::{Kind, Side, StreamCondition};
+use iqtap::xmpp::{Kind, Side, StreamCondition, Timestamp};
 use jiff::tz::{self, TimeZone};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 fn options() -> PrinterOptions {
     PrinterOptions { zone: TimeZone::fixed(tz::offset(1)), ..PrinterOptions::default() }
@@ -248,6 +250,153 @@ fn tables_fit_a_screen() {
 }
 
 #[test]
+fn tags_stand_behind_the_verdict_in_its_style() {
+    let tagged = |fate: Fate| {
+        seen(stanza(Side::Client, Dir::In, What::Stanza(Kind::Iq), info("get", "p1", "", "", ("", ""))), |s| {
+            (s.fate, s.tags) = (fate, vec!["slow".into(), "vcard".into()]);
+            s.pair = Some(Pair { request: 9, micros: 12_345 });
+        })
+    };
+    let mut screen = Screen::new(PrinterOptions { color: true, ..options() });
+    screen.note(1, &tagged(Fate::Passed));
+    screen.note(1, &tagged(Fate::Dropped("a.rhai:7".into())));
+    let text = screen.finish(&Tally::default());
+    assert!(text.contains("passed #slow #vcard\u{1b}[0m\u{1b}[2m  12.3 ms"), "{text:?}");
+    assert!(text.contains("\u{1b}[31mdropped by a.rhai:7 #slow #vcard\u{1b}[0m"), "{text:?}");
+}
+
+#[test]
+fn figures_of_scripts_stand_at_the_end() {
+    let hook = |script: &str, hook, runs, nanos, slowest| HookCount {
+        script: script.into(),
+        hook,
+        runs,
+        nanos,
+        slowest,
+        slowest_stanza: if slowest > 0 { "iq set id=v1 {vcard-temp}vCard c2s".into() } else { String::new() },
+        ..HookCount::default()
+    };
+    let hooks = vec![
+        hook("a-script-with-a-very-long-name-indeed.rhai", "on_presence", 0, 0, 0),
+        HookCount { errors: 2, skipped: 1, ..hook("vcard.rhai", "on_iq", 14, 87_000, 21_500) },
+        hook("--drop", "on_stanza", 3, 4_000_000, 3_900_000),
+    ];
+    let tally = Tally { stanzas: [[1, 0, 0], [0; 3]], hooks, shadow: [28, 2], ..Tally::default() };
+    let lines = |tally: &Tally| {
+        let mut screen = Screen::new(options());
+        screen.note(1, &Note::Over(Box::new(tally.clone())));
+        screen.finish(tally)
+    };
+    let text = lines(&tally);
+    let (_, figures) = text.split_once("hooks  ").unwrap();
+    let figures: Vec<_> = figures.lines().skip(1).map(str::trim_start).collect();
+    assert_eq!(
+        figures,
+        [
+            "--drop on_stanza                           3         0         0     1.33 ms   4.00 ms   3.90 ms",
+            "slowest: iq set id=v1 {vcard-temp}vCard c2s",
+            "vcard.rhai on_iq                          14         2         1      6.2 us     87 us     21 us",
+            "slowest: iq set id=v1 {vcard-temp}vCard c2s",
+            "a-script-with-a-very-… on_presence         0         0         0           -         -         -",
+            "shadow: 2 of 28 stanzas decided otherwise",
+        ],
+        "{text}"
+    );
+    assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");
+    // Those of a session without stanzas too; and nothing without scripts.
+    assert!(lines(&Tally { stanzas: [[0; 3]; 2], ..tally }).contains("--drop on_stanza"));
+    let without = lines(&Tally { stanzas: [[1, 0, 0], [0; 3]], ..Tally::default() });
+    assert!(!without.contains("hooks") && !without.contains("shadow"), "{without}");
+}
+
+fn bytes(note: Note, bytes: &'static str) -> Note {
+    seen(note, |seen| seen.bytes = bytes.into())
+}
+
+/// What is printed of some notes with a filter.
+fn filtered(filter: &str, options: PrinterOptions, notes: &[Note]) -> String {
+    let filter = Filter::new(filter, ScriptLimits::default()).unwrap();
+    let mut screen = Screen::new(PrinterOptions { filter: Some(Arc::new(filter)), ..options });
+    notes.iter().for_each(|note| screen.note(1, note));
+    screen.finish(&Tally::default())
+}
+
+#[test]
+fn a_filter_shows_some_stanzas_with_what_was_found_in_them() {
+    let (c, iq, message) = (Side::Client, What::Stanza(Kind::Iq), What::Stanza(Kind::Message));
+    let broken = |number: u64, id: &str, bytes_: &'static str| {
+        let item = stanza(c, Dir::In, iq, info("get", id, "", "", ("", "")));
+        let item = seen(bytes(item, bytes_), |s| {
+            (s.number, s.findings) = (number, vec![finding("rule5", "no child")]);
+        });
+        let found = finding("rule5", "no child");
+        [item, Note::Finding { side: c, id: Some(id.into()), number, finding: found, alone: false }]
+    };
+    let mut notes = vec![Note::Bound("juliet@example.org/balcony".into())];
+    notes.extend(broken(1, "one", "<iq type='get' id='one'/>"));
+    notes.extend(broken(2, "two", "<iq type='get' id='two'/>"));
+    notes.push(bytes(stanza(c, Dir::In, message, info("", "three", "", "", ("", ""))), "<message id='three'/>"));
+    let made = stanza(c, Dir::Out, iq, info("error", "two", "", "", ("", "")));
+    notes.push(seen(bytes(made, "<iq type='error' id='two'/>"), |s| s.origin = Origin::Made(2, "rule5".into())));
+    let rule3 = finding("rule3", "no answer");
+    notes.push(Note::Finding { side: Side::Server, id: Some("one".into()), number: 1, finding: rule3, alone: true });
+    let text = filtered("stanza.id == \"two\"", options(), &notes);
+    assert!(text.contains("bound to juliet") && text.contains("made by rule 5"), "{text}");
+    assert_eq!([text.matches("id=two").count(), text.matches("no child").count()], [2, 1], "{text}");
+    assert!(!text.contains("three") && text.matches("one").count() == 1, "{text}");
+    assert!(text.contains("rule 3: no answer (server, id=one)"), "{text}");
+    // What goes to the client comes from the server.
+    let text = filtered("stanza.direction == \"s2c\"", options(), &notes);
+    assert_eq!([text.matches("id=two").count(), text.matches("no child").count()], [1, 0], "{text}");
+    // Machines and those who want quiet have findings on lines of their own: they go with their stanzas.
+    for (json, quiet) in [(true, false), (false, true), (true, true)] {
+        let text = filtered("stanza.id == \"two\"", PrinterOptions { json, quiet, ..options() }, &notes);
+        let lines: Vec<_> = text.lines().filter(|line| !line.contains("total")).collect();
+        let with = |word: &str| lines.iter().filter(|line| line.contains(word)).count();
+        assert_eq!(with("no child"), if json && !quiet { 2 } else { 1 }, "{text}");
+        assert_eq!([with("one"), with("no answer")], [1, 1], "{text}");
+    }
+}
+
+#[test]
+fn a_filter_reads_each_stream_under_its_own_header() {
+    let c = Side::Client;
+    let header = "<?xml version='1.0'?><stream:stream xmlns:stream='http://etherx.jabber.org/streams' xmlns='jabber:client' \
+                  xmlns:s='jabber:client' xmlns:x='urn:example:x' to='example.org' version='1.0'>";
+    let prefixed = |session| {
+        let item = stanza(c, Dir::In, What::Stanza(Kind::Iq), info("get", "p", "", "", ("", "")));
+        (session, bytes(item, "<s:iq type='get' id='p'><x:query/></s:iq>"))
+    };
+    let opened = bytes(stanza(c, Dir::In, What::Header, StanzaInfo::default()), header);
+    let plain = stanza(c, Dir::In, What::Stanza(Kind::Iq), info("get", "q", "", "", ("", "")));
+    let plain = bytes(plain, "<iq type='get' id='q'><query xmlns='urn:example:x'/></iq>");
+    let shown = |filter: &str| {
+        let filter = Filter::new(filter, ScriptLimits::default()).unwrap();
+        let mut screen = Screen::new(PrinterOptions { filter: Some(Arc::new(filter)), ..options() });
+        let notes =
+            [(1, opened.clone()), prefixed(1), (1, plain.clone()), (2, plain.clone()), prefixed(3), (3, plain.clone())];
+        notes.iter().for_each(|(session, note)| screen.note(*session, note));
+        screen.finish(&Tally::default()).matches("iq/get").count()
+    };
+    // The one whose header was missed cannot be read, so it is shown.
+    assert_eq!([shown("stanza.ns == \"urn:example:x\""), shown("stanza.ns != \"urn:example:x\"")], [5, 1]);
+}
+
+#[test]
+fn a_filter_that_fails_shows_the_stanza_and_says_so_once() {
+    let item = bytes(
+        stanza(Side::Client, Dir::In, What::Stanza(Kind::Iq), info("get", "p1", "", "", ("", ""))),
+        "<iq type='get' id='p1'/>",
+    );
+    let text = filtered("stanza.tpye == 1", options(), &[item.clone(), item.clone(), item]);
+    assert_eq!(
+        [text.matches("id=p1").count(), text.matches("script failed: --filter: 'stanza.tpye").count()],
+        [3, 1],
+        "{text}"
+    );
+}
+
+#[test]
 fn a_late_answer_is_no_violation() {
     for code in ["late-answer", "duplicate-id", "push-odd", "sm-not-enabled", "rule7-3920", "script-loop"] {
         let found = FindingCount { code, side: Side::Server, count: 1 };
@@ -316,4 +465,39 @@ fn nothing_a_peer_chose_reaches_the_terminal_as_it_is() {
             .find(|&c| (c.is_control() && c != '\n') || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'));
         assert_eq!(bad, None, "in {shown:?}");
     }
+}
+
+#[test]
+fn a_reload_is_no_sessions_and_only_failures_are_warnings() {
+    let printed = |options: PrinterOptions| {
+        let paper = Paper::default();
+        let mut printer = Printer::new(options, Box::new(paper.clone()));
+        let [before, now] = [1_700_000_000_001_000, 1_700_000_010_001_000].map(Timestamp);
+        let files = ["a.rhai", "b\u{1b}[2J.rhai"].map(PathBuf::from);
+        printer.reloaded(before, &files, 2).unwrap();
+        printer.reloaded(before, &[], 3).unwrap();
+        let why = NotReloaded { path: &files[0], line: 2, column: 13, reason: "no\nway", policy: 3, since: before };
+        printer.not_reloaded(now, why).unwrap();
+        printer.not_reloaded(now, NotReloaded { line: 0, column: 0, ..why }).unwrap();
+        paper.text()
+    };
+    let failures = "\
+        23:13:30.001  ────────  scripts not reloaded: a.rhai:2:13: no\\u{a}way; the version of 23:13:20 stays in force (policy 3)\n\
+        23:13:30.001  ────────  scripts not reloaded: a.rhai: no\\u{a}way; the version of 23:13:20 stays in force (policy 3)\n";
+    let successes = "\
+        23:13:20.001  ────────  scripts reloaded: a.rhai, b\\u{1b}[2J.rhai (policy 2)\n\
+        23:13:20.001  ────────  scripts reloaded: none (policy 3)\n";
+    assert_eq!(printed(options()), format!("{successes}{failures}"));
+    assert_eq!(printed(PrinterOptions { quiet: true, ..options() }), failures);
+    let json = printed(PrinterOptions { json: true, ..options() });
+    let lines: Vec<&str> = json.lines().collect();
+    assert_eq!(lines.len(), 4);
+    assert_eq!(
+        lines[0],
+        r#"{"event":"reloaded","time":"2023-11-14T22:13:20.001000Z","files":["a.rhai","b\u001b[2J.rhai"],"policy":2}"#
+    );
+    assert_eq!(
+        lines[3],
+        r#"{"event":"reload_failed","time":"2023-11-14T22:13:30.001000Z","path":"a.rhai","text":"no\nway","policy":3,"since":"2023-11-14T22:13:20.001000Z"}"#
+    );
 }

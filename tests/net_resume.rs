@@ -135,21 +135,49 @@ async fn a_client_lost_in_the_middle_of_resuming_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_youngest_of_those_who_resume_has_the_session() {
+async fn the_youngest_whom_the_server_lets_resume_has_the_session() {
+    for younger_first in [false, true] {
+        let lab = Lab::start(|_, _| {}).await;
+        let (mut owner, _owner_server) = enabled(&lab, 1).await;
+        let mut askers = Vec::new();
+        for _ in 0..2 {
+            let (mut client, mut server) = authenticated(&lab).await;
+            client.send(&resume(1)).await;
+            server.expect(&resume(1)).await;
+            askers.push((client, server));
+        }
+        let [(mut older, mut older_server), (mut younger, mut younger_server)] = askers.try_into().ok().unwrap();
+        if !younger_first {
+            older_server.send(&resumed(0)).await;
+            older.expect(&resumed(0)).await;
+            assert!(owner.end().await.contains("<conflict "));
+        }
+        younger_server.send(&resumed(0)).await;
+        younger.expect(&resumed(0)).await;
+        let told = older.end().await;
+        assert!(told.contains("<conflict "), "{told}");
+        older_server.end().await;
+        works(&mut younger, &mut younger_server).await;
+    }
+}
+
+/// Asking is not enough to disturb anybody: the server has not said yet whose session it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_only_asks_disturbs_nobody() {
     let lab = Lab::start(|_, _| {}).await;
-    let (mut first, _first_server) = enabled(&lab, 1).await;
-    let (mut older, mut older_server) = authenticated(&lab).await;
-    older.send(&resume(1)).await;
-    older_server.expect(&resume(1)).await;
-    let (mut younger, mut younger_server) = authenticated(&lab).await;
-    younger.send(&resume(1)).await;
-    younger_server.expect(&resume(1)).await;
-    let told = older.end().await;
-    assert!(told.contains("<conflict "), "{told}");
-    younger_server.send(&resumed(0)).await;
-    younger.expect(&resumed(0)).await;
-    assert!(first.end().await.contains("<conflict "));
-    works(&mut younger, &mut younger_server).await;
+    let (mut owner, mut owner_server) = enabled(&lab, 1).await;
+    let (mut client, mut server) = authenticated(&lab).await;
+    client.send(&resume(1)).await;
+    server.expect(&resume(1)).await;
+    let (mut stranger, mut stranger_server) = authenticated(&lab).await;
+    stranger.send(&resume(1)).await;
+    stranger_server.expect(&resume(1)).await;
+    stranger_server.send(&format!("<failed xmlns='{SM}'/>")).await;
+    stranger.expect(&format!("<failed xmlns='{SM}'/>")).await;
+    works(&mut owner, &mut owner_server).await;
+    server.send(&resumed(1)).await;
+    client.expect(&resumed(1)).await;
+    works(&mut client, &mut server).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

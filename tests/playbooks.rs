@@ -1,16 +1,13 @@
-//! Plays every playbook under `tests/playbooks/` and `scripts/` in every way; see `tests/playbooks/README.md`.
+//! Plays every playbook under `tests/playbooks/` and `scripts/` in every way; see `scripts/PLAYBOOKS.md`.
 //!
 //! `PLAY=rules/ cargo test --test playbooks` plays the books whose path contains `rules/`; `PLAY_SEEDS=100` cuts each
 //! at a hundred random series of places instead of three; `PLAY_SEED=5` at the one that a failure named.
 
-mod play;
-
-use play::mutate::{Refuted, prove};
+use iqtap::play::{Cut, Refuted, files, prove, read};
 use rxml::{Parse as _, WithOptions as _};
 use std::collections::BTreeSet;
 use std::env;
 use std::fmt::Write as _;
-use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,7 +30,7 @@ fn every_book_holds() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut all = Vec::new();
     for shelf in ["tests/playbooks", "scripts"] {
-        find(&root.join(shelf), &mut all);
+        all.extend(files(&root.join(shelf), "play").unwrap_or_default());
     }
     let filter = env::var("PLAY").unwrap_or_default();
     let books: Vec<PathBuf> = all.iter().filter(|path| name(root, path).contains(&filter)).cloned().collect();
@@ -90,20 +87,6 @@ fn tell(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// All books under a folder, in order; a folder that is not there has none.
-fn find(folder: &Path, books: &mut Vec<PathBuf>) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    paths.sort();
-    for path in paths {
-        if path.is_dir() {
-            find(&path, books);
-        } else if path.extension().is_some_and(|extension| extension == "play") {
-            books.push(path);
-        }
-    }
-}
-
 /// A book's path as people write it.
 fn name(root: &Path, path: &Path) -> String {
     path.strip_prefix(root).unwrap_or(path).display().to_string()
@@ -111,13 +94,16 @@ fn name(root: &Path, path: &Path) -> String {
 
 /// Plays one book in every way; the error is a report between rulers.
 fn read_and_prove(path: &Path, name: &str) -> Result<usize, String> {
-    let text = fs::read_to_string(path).map_err(|e| format!("{name}: {e}\n"))?;
-    let book = play::parse::book(&text).map_err(|problem| format!("{name}: {problem}\n"))?;
+    let book = read(path).map_err(|problem| format!("{problem}\n"))?;
     let (plays, played) = prove(&book, path, &seeds(name)).map_err(|Refuted { way, failure }| {
         const RULER: &str = "----------------------------------------------------------------------";
         let mut report = String::new();
         let _ = writeln!(report, "\n{RULER}\n{name}:{}  ({way})", failure.line);
-        let _ = writeln!(report, "{}\n\n{}\n{}\n{RULER}", book.about, failure.text, failure.why);
+        let _ = writeln!(report, "{}\n\n{}\n{}", book.about, failure.text, failure.why);
+        if let Cut::Random(seed) = way.cut {
+            let _ = writeln!(report, "PLAY={name} PLAY_SEED={seed} plays it again");
+        }
+        let _ = writeln!(report, "{RULER}");
         report
     })?;
     for (side, sent) in played.iter().flat_map(|heard| ["C", "S"].into_iter().zip(&heard.to)) {

@@ -1,8 +1,13 @@
 //! The IQ rules: one table of stanzas with what is found and what enforcing does.
 
+mod link;
+
+use iqtap::policy::Policy;
 use iqtap::rules::{Enforce, Finding, Mode, Modes, Rule, Severity, catalog, check};
+use iqtap::session::{Fate, Note};
 use iqtap::xml::{ItemKind, Limits, Scanner, Step, View};
 use iqtap::xmpp::Side;
+use link::Link;
 
 /// Judges one stanza under an ordinary stream root, and checks it.
 fn judge(text: &str, sender: Side, modes: &Modes) -> (Vec<Finding>, Option<Enforce>) {
@@ -14,7 +19,7 @@ fn judge(text: &str, sender: Side, modes: &Modes) -> (Vec<Finding>, Option<Enfor
     let view = View { bytes: text.as_bytes(), head: scanner.head(), root: scanner.root() };
     let mut found = Vec::new();
     let action = check(&view, sender, modes, &mut found);
-    (found, action)
+    (found, action.map(|(_, action)| action))
 }
 
 /// The action in one word, with its condition and type.
@@ -78,6 +83,29 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("<iq type='error' id='1'/>", "rule7", ADD),
     ("<iq type='error' id='1'><error xmlns='x:a' type='cancel'/></iq>", "rule7", ADD),
     ("<iq type='error' id='1'><error type='cancel'/></iq>", "rule7-3920", "pass"),
+    // One condition.
+    (
+        "<iq type='error' id='1'><a xmlns='x:a'/><error><b:gone xmlns:b='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>",
+        "",
+        "pass",
+    ),
+    (
+        "<iq type='error' id='1' xmlns:b='urn:ietf:params:xml:ns:xmpp-stanzas'><a xmlns='x:a'/><error><b:gone/><b:text/>\
+         <c:d xmlns:c='x:c'/></error><error xmlns='x:e'><b:conflict/></error></iq>",
+        "",
+        "pass",
+    ),
+    (
+        "<iq type='error' id='1' xmlns:b='urn:ietf:params:xml:ns:xmpp-stanzas'><a xmlns='x:a'/><error><b:gone/></error>\
+         <error><b:text/><b:conflict/></error></iq>",
+        "error-condition",
+        "first",
+    ),
+    (
+        "<iq type='error'><error><a xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/><b xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>",
+        "rule1 rule7-3920 error-condition",
+        "drop",
+    ),
     // Several at once: all are told, the action is a safe one.
     ("<iq><a xmlns='x:a'/></iq>", "rule1 rule2", BAD),
     ("<iq/>", "rule1 rule2", BAD),
@@ -136,6 +164,22 @@ fn each_direction_and_rule_has_its_own_mode() {
     let (found, action) = judge(stanza, Side::Server, &modes);
     assert_eq!(found.len(), 2);
     assert_eq!(word(action.as_ref()), BAD);
+}
+
+/// What is only reported is not why a stanza is refused, wherever it stands.
+#[test]
+fn the_rule_that_is_enforced_is_named() {
+    for (reported, enforced) in [(Rule::Id, Rule::RequestChild), (Rule::RequestChild, Rule::Id)] {
+        let mut rules = Modes::all(Mode::Report);
+        rules.set(Side::Client, enforced, Mode::Enforce);
+        let mut link = Link::open(false, Policy { rules, ..Policy::default() });
+        link.out.watched = true;
+        link.say(Side::Client, "<iq type='get'/>");
+        let fate =
+            link.out.notes.iter().find_map(|note| if let Note::Seen(seen) = note { Some(&seen.fate) } else { None });
+        let expected = Fate::Rejected("bad-request".to_owned(), enforced.code().to_owned());
+        assert_eq!(fate, Some(&expected), "{reported:?} only reported");
+    }
 }
 
 #[test]

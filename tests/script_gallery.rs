@@ -2,7 +2,7 @@
 
 #![expect(clippy::panic, reason = "a script or a page that cannot be read cannot be tried")]
 
-use iqtap::script::{Memory, Outcome, ScriptLimits, ScriptSet, Verdict};
+use iqtap::script::{Event, Memory, Outcome, ScriptLimits, ScriptSet, Verdict};
 use iqtap::xml::{Limits, Scanner, Step, View};
 use iqtap::xmpp::{Facts, Kind, Side, Timestamp};
 use std::path::{Path, PathBuf};
@@ -62,8 +62,11 @@ fn run_in(set: &ScriptSet, kind: Kind, stanza: &str, side: Side, memory: &mut Me
     assert!(matches!(scanner.scan(header), Step::Item { .. }));
     assert!(matches!(scanner.scan(stanza.as_bytes()), Step::Item { .. }), "{stanza}");
     let view = View { bytes: stanza.as_bytes(), head: scanner.head(), root: scanner.root() };
-    let facts = Facts::new(Timestamp(1), 1, side, "example.org", "192.0.2.1:50000").bound("romeo@example.org/orchard");
-    set.run(kind, &view, None, &facts, memory)
+    set.run(kind, &view, None, &facts(side), memory)
+}
+
+fn facts(side: Side) -> Facts<'static> {
+    Facts::new(Timestamp(1), 1, side, "example.org", "192.0.2.1:50000").bound("romeo@example.org/orchard")
 }
 
 /// The stanzas a block brings along, in comments of its own: `// with: <message/>`.
@@ -116,6 +119,12 @@ fn every_block_of_the_pages_runs() {
                         outcome.verdict != Verdict::Pass || outcome.element.is_some() || !outcome.sends.is_empty();
                     verdicts += usize::from(acts);
                 }
+            }
+            let mut memory = Memory::default();
+            for event in [Event::Open, Event::Bind, Event::Close("over")] {
+                let outcome = set.event(event, &facts(Side::Client), &mut memory);
+                assert_eq!(outcome.errors, Vec::<String>::new(), "{page}:{line} on {event:?}");
+                verdicts += usize::from(shows(&outcome) || !outcome.asks.is_empty());
             }
             assert!(verdicts > 0, "{page}:{line} does nothing to any of the stanzas here");
         }

@@ -31,8 +31,6 @@ mod middle;
 mod proxy;
 #[path = "sm_model/server.rs"]
 mod server;
-#[path = "play/shell.rs"]
-mod shell;
 #[path = "sm_model/toy.rs"]
 mod toy;
 #[path = "sm_model/truth.rs"]

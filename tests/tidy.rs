@@ -19,11 +19,11 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", &["xml", "xmpp", "rules", "answer", "script", "policy"]),
     ("store", &[]),
     ("capture", &["xml", "xmpp", "rules", "session"]),
-    ("inspect", &["xml", "xmpp", "rules", "session"]),
+    ("inspect", &["xml", "xmpp", "rules", "script", "session"]),
     ("replay", &["xml", "xmpp", "rules", "policy", "session", "config", "capture"]),
     ("play", &["xml", "xmpp", "rules", "script", "policy", "session", "config"]),
     ("loopback", &["xml", "xmpp"]),
-    ("net", &["xml", "xmpp", "rules", "policy", "session", "config", "store", "capture"]),
+    ("net", &["xml", "xmpp", "rules", "script", "policy", "session", "config", "store", "capture"]),
     ("web", &["xmpp", "rules", "session", "inspect", "net"]),
     (
         "cli",
@@ -54,6 +54,7 @@ const NAMES: &[(&str, &[&str], &str)] = &[
     ("rhai", &["script"], "one room knows the script engine"),
     ("regex", &["script"], "one room knows the patterns"),
     ("pcap_file", &["capture"], "one room knows the capture format"),
+    ("notify", &["net"], "one room knows how files are watched"),
     ("rustls", &["net"], "one room knows TLS"),
     ("tokio_rustls", &["net"], "one room knows TLS"),
 ];
@@ -62,6 +63,7 @@ const NAMES: &[(&str, &[&str], &str)] = &[
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("src/config.rs", "std::fs", "reads the configuration file it is named for"),
     ("src/script/mod.rs", "std::fs", "reads scripts when they are compiled, never while one runs"),
+    ("src/play/shelf.rs", "std::fs", "reads books, before any is played"),
     ("src/script/lists.rs", "std::fs", "reads the lists of a script when it is compiled, never while one runs"),
     ("src/capture/mod.rs", "std::fs", "creates the capture file, readable by its owner only"),
 ];

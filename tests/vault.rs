@@ -21,6 +21,11 @@ fn later(seconds: u64) -> Timestamp {
 /// What a session leaves whose client went without a word. `max`: for how long the server keeps its part. `requests`: how many
 /// of its requests are under way.
 fn kept(id: &str, max: u64, requests: usize) -> Box<Kept> {
+    kept_of("juliet@example.org/balcony", id, max, requests)
+}
+
+/// The same of anybody's session.
+fn kept_of(jid: &str, id: &str, max: u64, requests: usize) -> Box<Kept> {
     let route = Route { client_tls: ClientTls::Off, server_tls: ServerTls::Off, ..Route::default() };
     let mut session = Session::new(NOW, Arc::new(route), Arc::new(Policy::default()), 1, "127.0.0.1:1", 7);
     let mut out = Outbox::default();
@@ -32,7 +37,7 @@ fn kept(id: &str, max: u64, requests: usize) -> Box<Kept> {
     let (sasl, bind) = ("urn:ietf:params:xml:ns:xmpp-sasl", "urn:ietf:params:xml:ns:xmpp-bind");
     let (client, server) = (stream("to='example.org'"), stream("from='example.org' id='1'"));
     let mechanisms = format!("<mechanisms xmlns='{sasl}'><mechanism>PLAIN</mechanism></mechanisms>");
-    let jid = "<jid>juliet@example.org/balcony</jid>";
+    let jid = format!("<jid>{jid}</jid>");
     let mut say = |side, text: String| {
         session.handle(NOW, Input::Bytes(side, text.as_bytes()), &mut out);
         if matches!(out.acts.pop(), Some(Act::Dial { .. })) {
@@ -113,4 +118,67 @@ fn a_heavy_one_costs_others_their_place_but_not_their_time() {
         took < each * 100 + Duration::from_millis(5),
         "{took:?} to evict {many}, and {each:?} to make and park one"
     );
+}
+
+fn known(vault: &Vault, ids: &[&str]) -> String {
+    ids.iter().filter(|id| vault.look(later(9), &key(id)).is_some()).copied().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn who_has_the_most_sessions_makes_room() {
+    let mut vault = vault(4, usize::MAX);
+    for (at, jid, id) in [
+        (0, "romeo@example.org/orchard", "romeo"),
+        (1, "mallory@example.org/1", "m1"),
+        (2, "juliet@example.org/balcony", "juliet"),
+        (3, "mallory@example.org/2", "m2"),
+        (4, "mallory@example.org/3", "m3"),
+        (5, "mallory@example.org/4", "m4"),
+    ] {
+        vault.park(later(at), kept_of(jid, id, 300, 0));
+    }
+    let ids = ["romeo", "juliet", "m1", "m2", "m3", "m4", "nurse", "m5"];
+    assert_eq!(known(&vault, &ids), "romeo juliet m3 m4", "the oldest of the one that has the most");
+    // Where all have the same, it is again the one that would be too old first.
+    vault.park(later(6), kept_of("nurse@example.org/a", "nurse", 300, 0));
+    assert_eq!(known(&vault, &ids), "romeo juliet m4 nurse");
+    vault.park(later(7), kept_of("tybalt@example.org/a", "m5", 300, 0));
+    assert_eq!(known(&vault, &ids), "juliet m4 nurse m5");
+}
+
+#[test]
+fn who_has_the_most_bytes_makes_room() {
+    let light = kept_of("romeo@example.org/orchard", "romeo", 300, 0);
+    let heavy = kept_of("mallory@example.org/1", "m1", 300, 300);
+    let mut vault = vault(100, 2 * heavy.weight() + light.weight());
+    vault.park(later(0), light);
+    vault.park(later(1), heavy);
+    vault.park(later(2), kept_of("mallory@example.org/2", "m2", 300, 300));
+    let ids = ["romeo", "m1", "m2", "m3", "juliet"];
+    assert_eq!(known(&vault, &ids), "romeo m1 m2");
+    vault.park(later(3), kept_of("juliet@example.org/balcony", "juliet", 300, 0));
+    assert_eq!(known(&vault, &ids), "romeo m2 juliet");
+    // What was claimed or is too old counts for nobody.
+    assert!(vault.claim(later(4), &key("m2")).is_some());
+    vault.park(later(5), kept_of("mallory@example.org/3", "m3", 300, 300));
+    assert_eq!(known(&vault, &ids), "romeo m3 juliet");
+}
+
+/// Asking binds nobody; being let resume does.
+#[test]
+fn whom_the_server_lets_resume_is_not_overtaken_by_older_ones() {
+    let mut vault = vault(10, usize::MAX);
+    for session in 1..=4 {
+        vault.ask(&key("a"), session);
+    }
+    vault.ask(&key("b"), 5);
+    vault.release(1);
+    assert_eq!(vault.confirm(&key("b"), 3), None, "it has not asked for that");
+    assert_eq!(vault.confirm(&key("a"), 3), Some(vec![2]));
+    assert_eq!(vault.confirm(&key("a"), 2), None);
+    assert_eq!(vault.confirm(&key("a"), 3), None, "once is enough");
+    vault.ask(&key("a"), 2);
+    assert_eq!(vault.confirm(&key("a"), 4), Some(vec![]), "it has asked before 2 did, which asks again");
+    assert_eq!(vault.confirm(&key("a"), 2), Some(vec![]));
+    assert_eq!(vault.confirm(&key("b"), 5), Some(vec![]));
 }

@@ -1,4 +1,5 @@
-//! Properties: cuts do not matter, what is written is read back, normalising changes nothing that anybody can see.
+//! Properties: cuts do not matter, what is written is read back, normalising changes nothing that anybody can see, and whoever
+//! walks along the bytes comes by what stands in the tree.
 
 #[path = "xml/generate.rs"]
 mod generate;
@@ -7,8 +8,8 @@ mod xml;
 use bytes::BytesMut;
 use generate::{Dice, document, mutate};
 use iqtap::xml::{
-    Attr, CLIENT_NS, Element, ItemKind, Limits, Node, Root, STREAM_NS, Scanner, Scope, Step, XML_NS, normalise,
-    parse_element, write_element,
+    Attr, CLIENT_NS, Element, Head, ItemKind, Limits, Node, Root, STREAM_NS, Scanner, Scope, Step, View, XML_NS,
+    normalise, parse_element, parse_shell, write_element,
 };
 use proptest::prelude::*;
 use xml::{HEADER, Item, feed, whole};
@@ -97,6 +98,26 @@ fn our_root() -> Root {
     whole(Limits::AFTER_LOGIN, HEADER.as_bytes()).root
 }
 
+/// What a walk down to a level gives.
+fn walked(bytes: &[u8], root: &Root, deepest: usize) -> Vec<(usize, String, String)> {
+    let head = Head::default();
+    let mut walk = View { bytes, head: &head, root }.inside(deepest);
+    let mut out = Vec::new();
+    while let Some(inner) = walk.next() {
+        assert!(inner.is(inner.ns(), inner.name));
+        out.push((inner.level, inner.ns().to_owned(), inner.name.to_owned()));
+    }
+    out
+}
+
+/// The same of the tree.
+fn listed(element: &Element, level: usize, deepest: usize, out: &mut Vec<(usize, String, String)>) {
+    for child in element.children().filter(|_| level <= deepest) {
+        out.push((level, child.ns.clone(), child.name.clone()));
+        listed(child, level + 1, deepest, out);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -158,4 +179,58 @@ proptest! {
             prop_assert_eq!(parse_element(&tidy, &out.root, &new_head), parse_element(bytes, &out.root, head));
         }
     }
+
+    #[test]
+    fn a_walk_comes_by_what_stands_in_the_tree(seed in any::<u64>(), deepest in 0..5_usize) {
+        let document = document(&mut Dice::new(seed));
+        let out = whole(Limits::AFTER_LOGIN, &document);
+        for (bytes, head) in out.elements() {
+            let Ok(mut tree) = parse_element(bytes, &out.root, head) else { continue };
+            let mut expected = Vec::new();
+            listed(&tree, 1, deepest, &mut expected);
+            prop_assert_eq!(walked(bytes, &out.root, deepest), expected, "{}", xml::show(bytes));
+            tree.nodes.clear();
+            prop_assert_eq!(parse_shell(&View { bytes, head, root: &out.root }), Ok(tree));
+        }
+    }
+
+    #[test]
+    fn a_walk_through_anything_ends(seed in any::<u64>(), noise in prop::collection::vec(any::<u8>(), 0..60)) {
+        let mut dice = Dice::new(seed);
+        let mut document = document(&mut dice);
+        mutate(&mut dice, &mut document);
+        let at = dice.below(document.len());
+        document.splice(at..at, noise);
+        for bytes in [&document[..], &document[at..]] {
+            prop_assert!(walked(bytes, &our_root(), 2).len() <= bytes.len());
+        }
+    }
+}
+
+/// One stanza with all that a walk could trip over, under a root with prefixes of its own.
+#[test]
+fn a_walk_in_particular() {
+    let decls = [("", CLIENT_NS), ("stream", STREAM_NS), ("m", "urn:root")];
+    let root = Root { decls: decls.map(|(prefix, ns)| (prefix.to_owned(), ns.to_owned())).to_vec() };
+    let stanza = "<message a='<' b=\"/>'>\" xmlns:p='urn&#58;own'><![CDATA[<no/>]] ></message>]]><m:a/><p:b c='>'/>\
+                  <p:c xmlns:p = \"urn:its\"  ><p:d/><d xmlns='urn:&amp;'><e/></d></p:c ><p:f>></p:f><xml:g/>\
+                  <h xmlns=''><i/><i xmlns:m='urn:m' m:xmlns='no'/></h></message>"
+        .replace("a='<'", "a='&lt;'");
+    let names: Vec<String> = walked(stanza.as_bytes(), &root, 2)
+        .into_iter()
+        .map(|(level, ns, name)| format!("{level} {{{ns}}}{name}"))
+        .collect();
+    let expected = [
+        "1 {urn:root}a",
+        "1 {urn:own}b",
+        "1 {urn:its}c",
+        "2 {urn:its}d",
+        "2 {urn:&}d",
+        "1 {urn:own}f",
+        "1 {http://www.w3.org/XML/1998/namespace}g",
+        "1 {}h",
+        "2 {}i",
+        "2 {}i",
+    ];
+    assert_eq!(names, expected);
 }

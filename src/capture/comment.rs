@@ -7,7 +7,8 @@
 //! #14 server->iqtap passed, 12.345 ms after its request #9
 //! ```
 //! Number, way, what became of the item or where it comes from; if it answers an IQ, how long after the request, whose number
-//! is left out if it came on an earlier connection; then what was found in it.
+//! is left out if it came on an earlier connection; what scripts tagged it with (`, tagged slow vcard`); then what was found in
+//! it.
 
 use crate::rules::Severity;
 use crate::session::{Dir, Fate, Origin, Pair, Seen, TlsInfo};
@@ -33,6 +34,9 @@ pub(super) fn item(seen: &Seen) -> String {
     }
     if let Some(pair) = seen.pair {
         latency(&mut out, pair);
+    }
+    if !seen.tags.is_empty() {
+        let _ = write!(out, ", tagged {}", seen.tags.join(" "));
     }
     for finding in &seen.findings {
         let severity = match finding.severity {

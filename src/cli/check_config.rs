@@ -23,6 +23,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = Config::from_file(&args.file).map_err(Failure::usage)?;
     config.check().map_err(|message| Failure::usage(config.wrong("listen", message)))?;
     config.policy().map_err(Failure::usage)?;
+    config.compiled_filter().map_err(Failure::usage)?;
     check_files(&config).map_err(Failure::usage)?;
     print::out(&meaning(&config));
     Ok(())
@@ -77,6 +78,18 @@ fn meaning(config: &Config) -> String {
     for script in &config.scripts {
         line("script", script.display().to_string());
     }
+    if !config.scripts.is_empty() {
+        line("reload", reload(config).to_owned());
+    }
+    for one in &config.one_liners {
+        line(one.deed.name(), one.text.clone());
+    }
+    for script in &config.shadow {
+        line("shadow", script.display().to_string());
+    }
+    if let Some(filter) = &config.filter {
+        line("shown", format!("stanzas for which {filter}"));
+    }
     if let Some(path) = &config.record {
         line("record", path.display().to_string());
     }
@@ -92,6 +105,16 @@ fn meaning(config: &Config) -> String {
     line("login", format!("within {} s", route.login_seconds));
     line("close", format!("within {} s", route.close_seconds));
     text
+}
+
+/// When scripts are loaded again.
+pub(super) const fn reload(config: &Config) -> &'static str {
+    match (config.reload, cfg!(unix)) {
+        (true, true) => "scripts, when they are saved, and on SIGHUP",
+        (true, false) => "scripts, when they are saved",
+        (false, true) => "scripts, on SIGHUP only",
+        (false, false) => "never",
+    }
 }
 
 /// What becomes of stream management.

@@ -1,15 +1,17 @@
 //! The command line: one file per command. Takes arguments, gives text and an exit code.
 //!
-//! Exit codes: 0 fine, 1 findings (for the checking commands to come), 2 usage or configuration, 3 trouble while running. An error is one line on stderr:
-//! what, where, what to do.
+//! Exit codes: 0 fine, 1 findings (of the checking commands), 2 usage or configuration, 3 trouble while running. An error is one line on
+//! stderr: what, where, what to do.
 
 mod ca;
 mod check_config;
 mod completions;
 pub mod demo;
+mod one_liners;
 mod print;
 mod rules;
 mod run;
+mod script;
 mod sinks;
 
 use clap::{Parser, Subcommand};
@@ -28,7 +30,7 @@ const HELP: &str = "Example:
   iqtap demo                                      a conversation through the proxy, explained
   iqtap run --upstream xmpp.example.org:5222      stand between your client and that server
 
-Exit codes: 0 fine (`run`: also after a clean stop), 1 findings (for the checking commands to come),
+Exit codes: 0 fine (`run`: also after a clean stop), 1 findings (`script check`, `script test`),
 2 usage or configuration, 3 trouble while running.";
 
 #[derive(Debug, Subcommand)]
@@ -43,6 +45,8 @@ enum Command {
     Rules(rules::Args),
     /// Say what a configuration file means, or what is wrong with it
     CheckConfig(check_config::Args),
+    /// Check scripts, and play the playbooks beside them
+    Script(script::Args),
     /// Write completions for a shell
     Completions(completions::Args),
 }
@@ -76,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::Ca(args) => ca::run(&args),
         Command::Rules(args) => rules::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
+        Command::Script(args) => script::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
     match done {

@@ -1,14 +1,16 @@
 //! `iqtap run`: the proxy.
 
 use super::ca::data_directory;
-use super::check_config::{rules, word};
+use super::check_config::{reload, rules, word};
+use super::one_liners::OneLiners;
 use super::{Failure, print, sinks};
 use crate::config::{Config, Upstream, parse_duration, parse_listen};
 use crate::net::ca::Authority;
-use crate::net::{ClientCertificate, Server, Setup, Trust};
-use crate::policy::{ClientTls, ServerTls, SmMode};
+use crate::net::{ClientCertificate, Follower, Scripts, Server, Setup, Trust};
+use crate::policy::{ClientTls, Policy, ServerTls, SmMode};
 use crate::rules::{Mode, Modes};
 use std::fmt::Write;
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -45,9 +47,21 @@ pub(super) struct Args {
     /// Stream management: translate its counts, or do not offer it [default: translate]
     #[arg(long, value_name = "HOW")]
     sm: Option<SmMode>,
-    /// A Rhai script; several run in the order given
+    /// A Rhai script; several run in the order given. Loaded again when it is saved
     #[arg(long, value_name = "FILE")]
     script: Vec<PathBuf>,
+    /// Do not load scripts again when they are saved
+    #[arg(long)]
+    no_reload: bool,
+    /// Run those without a file behind them, in the order of the command line
+    #[command(flatten)]
+    one_liners: OneLiners,
+    /// A Rhai script that is asked too; where it would have decided otherwise is told, and nothing else comes of it
+    #[arg(long, value_name = "FILE")]
+    shadow: Vec<PathBuf>,
+    /// Show only stanzas for which this Rhai expression over `stanza` is true
+    #[arg(long, value_name = "EXPR")]
+    filter: Option<String>,
     /// Write what is seen to a capture (pcapng), secrets replaced; an earlier capture of that name goes, no other file
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -78,7 +92,10 @@ const EXAMPLE: &str = "Examples:
   iqtap run --upstream xmpp.example.org:5222
   iqtap run --listen 127.0.0.1:15222 --upstream localhost:5222 --server-ca ca.crt
   iqtap run --upstream xmpp.example.org:5222 --rules enforce --record s.pcapng
-  iqtap run --config iqtap.toml";
+  iqtap run --upstream xmpp.example.org:5222 --drop 'stanza.kind == \"presence\" && stanza.type == \"subscribe\"'
+  iqtap run --config iqtap.toml
+
+SIGHUP (not on Windows) loads the scripts again, saved or not. The configuration file is read once, at the start.";
 
 /// By then everything has ended by itself, unless something is stuck.
 const STOP_TIME: Duration = Duration::from_secs(7);
@@ -117,6 +134,15 @@ impl Args {
         if !self.script.is_empty() {
             config.scripts = self.script;
         }
+        config.reload &= !self.no_reload;
+        self.one_liners.replace(&mut config.one_liners);
+        if !self.shadow.is_empty() {
+            config.shadow = self.shadow;
+        }
+        if self.filter.is_some() {
+            config.filter = self.filter;
+            config.lines.remove("filter");
+        }
         config.record = self.record.or(config.record);
         config.json |= self.json;
         config.quiet |= self.quiet;
@@ -133,17 +159,18 @@ impl Args {
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let config = args.config()?;
     print::start_log(config.quiet);
-    let setup = setup(&config)?;
+    let (scripts, policy) = Scripts::load(&config).map_err(Failure::usage)?;
+    let setup = setup(&config, policy)?;
     if config.insecure_server {
         tracing::warn!("--insecure-server: whoever answers as the server is believed; passwords may go to anybody");
     }
     let runtime = Runtime::new().map_err(|error| Failure::runtime(format!("no threads: {error}")))?;
-    let served = runtime.block_on(serve(setup, &config));
+    let served = runtime.block_on(serve(setup, scripts, &config));
     runtime.shutdown_background(); // a name being looked up is not waited for
     served
 }
 
-fn setup(config: &Config) -> Result<Setup, Failure> {
+fn setup(config: &Config, policy: Policy) -> Result<Setup, Failure> {
     let upstream = config.upstream.clone().ok_or_else(|| {
         Failure::usage("no server is named; add --upstream HOST:PORT (such as --upstream xmpp.example.org:5222)")
     })?;
@@ -162,7 +189,7 @@ fn setup(config: &Config) -> Result<Setup, Failure> {
         listen: config.listen,
         upstream,
         route: config.route.clone(),
-        policy: config.policy().map_err(Failure::usage)?,
+        policy,
         certificate,
         trust,
         vault: config.vault,
@@ -170,19 +197,24 @@ fn setup(config: &Config) -> Result<Setup, Failure> {
     })
 }
 
-async fn serve(setup: Setup, config: &Config) -> Result<(), Failure> {
+async fn serve(setup: Setup, scripts: Scripts, config: &Config) -> Result<(), Failure> {
     let certificate = setup.certificate.clone();
     let [first, second] = [signals(1), signals(2)].map(|signals| signals.map_err(Failure::runtime));
     let first = first?;
     tokio::spawn(at_once(second?));
+    let hangups = Hangups::listen().map_err(Failure::runtime)?;
     let server = Server::bind(setup).await.map_err(Failure::usage)?;
     let listen = server.local_addr().map_err(Failure::runtime)?;
     if !config.quiet {
         print::aside(&greeting(config, listen, &certificate));
     }
     tracing::debug!(%listen, "listening");
+    let follower = scripts.follow(server.reloader());
     let stopped = async {
-        first.await;
+        tokio::select! {
+            () = first => {}
+            () = hangups.heed(&follower) => {}
+        }
         std::thread::spawn(end_in_any_case);
     };
     server.run(stopped).await; // the printer has told the total
@@ -210,7 +242,7 @@ async fn at_once(second: impl Future<Output = ()>) {
 }
 
 /// Done when the user has asked `count` times to stop. Listens from now on.
-fn signals(count: usize) -> std::io::Result<impl Future<Output = ()>> {
+fn signals(count: usize) -> io::Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     #[cfg(unix)]
@@ -226,6 +258,44 @@ fn signals(count: usize) -> std::io::Result<impl Future<Output = ()>> {
             let _ = tokio::signal::ctrl_c().await;
         }
     })
+}
+
+/// SIGHUP: scripts are loaded again. That of a terminal that is closed asks to stop, as it does of any program.
+struct Hangups {
+    #[cfg(unix)]
+    signal: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminal: bool,
+}
+
+impl Hangups {
+    #[cfg(unix)]
+    fn listen() -> io::Result<Self> {
+        let signal = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
+        Ok(Self { signal, terminal: io::stderr().is_terminal() })
+    }
+
+    /// Done when the terminal is gone.
+    #[cfg(unix)]
+    async fn heed(mut self, follower: &Follower) {
+        while self.signal.recv().await.is_some() {
+            if self.terminal && !io::stderr().is_terminal() {
+                return;
+            }
+            follower.reload();
+        }
+        std::future::pending().await
+    }
+
+    #[cfg(not(unix))]
+    fn listen() -> io::Result<Self> {
+        Ok(Self {})
+    }
+
+    #[cfg(not(unix))]
+    async fn heed(self, _: &Follower) {
+        std::future::pending().await
+    }
 }
 
 /// What is running and how to use it, on one screen.
@@ -246,6 +316,18 @@ fn greeting(config: &Config, listen: SocketAddr, certificate: &ClientCertificate
     line("rules", rules(&config.rules));
     for script in &config.scripts {
         line("script", script.display().to_string());
+    }
+    if !config.scripts.is_empty() {
+        line("reload", reload(config).to_owned());
+    }
+    for one in &config.one_liners {
+        line(one.deed.name(), one.text.clone());
+    }
+    for script in &config.shadow {
+        line("shadow", script.display().to_string());
+    }
+    if let Some(filter) = &config.filter {
+        line("filter", filter.clone());
     }
     if let Some(path) = &config.record {
         line("record", path.display().to_string());

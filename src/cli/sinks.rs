@@ -2,16 +2,19 @@
 
 use super::Failure;
 use crate::config::Config;
-use crate::inspect::{Printer, PrinterOptions};
-use crate::net::{Recording, SessionInfo, Sink};
+use crate::inspect::{NotReloaded, Printer, PrinterOptions};
+use crate::net::{News, Recording, SessionInfo, Sink};
+use crate::script::Filter;
 use crate::session::{Note, Tally};
 use crate::xmpp::Timestamp;
 use jiff::tz::TimeZone;
 use std::io::{self, BufWriter};
+use std::sync::Arc;
 
 /// The sinks a configuration asks for.
 pub(super) fn sinks(config: &Config) -> Result<Vec<Box<dyn Sink>>, Failure> {
-    let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(Printing::new(config))];
+    let filter = config.compiled_filter().map_err(Failure::usage)?;
+    let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(Printing::new(config, filter))];
     if let Some(path) = &config.record {
         let recording =
             Recording::create(path).map_err(|error| Failure::usage(format!("cannot record: {error}; see --record")))?;
@@ -23,20 +26,23 @@ pub(super) fn sinks(config: &Config) -> Result<Vec<Box<dyn Sink>>, Failure> {
 /// The printer on stdout.
 struct Printing {
     printer: Option<Printer>,
-    quiet: bool,
+    wants_stanzas: bool,
 }
 
 impl Printing {
-    fn new(config: &Config) -> Self {
+    fn new(config: &Config, filter: Option<Filter>) -> Self {
+        // Whoever sees only findings sees those of the stanzas that are filtered out no more.
+        let wants_stanzas = !config.quiet || filter.is_some();
         let options = PrinterOptions {
             json: config.json,
             color: true, // anstream takes it out where nobody could see it
             quiet: config.quiet,
             zone: TimeZone::system(),
+            filter: filter.map(Arc::new),
             ..PrinterOptions::default()
         };
         let out = BufWriter::new(anstream::stdout());
-        Self { printer: Some(Printer::new(options, Box::new(out))), quiet: config.quiet }
+        Self { printer: Some(Printer::new(options, Box::new(out))), wants_stanzas }
     }
 
     fn print(&mut self, print: impl FnOnce(&mut Printer) -> io::Result<()>) {
@@ -50,7 +56,7 @@ impl Printing {
 
 impl Sink for Printing {
     fn wants_stanzas(&self) -> bool {
-        !self.quiet
+        self.wants_stanzas
     }
 
     fn may_miss(&self) -> bool {
@@ -59,6 +65,23 @@ impl Sink for Printing {
 
     fn take(&mut self, session: &SessionInfo, now: Timestamp, note: &Note) {
         self.print(|printer| printer.note(session.number, &session.peer, now, note));
+    }
+
+    fn news(&mut self, now: Timestamp, news: &News) {
+        self.print(|printer| match news {
+            News::Reloaded { files, policy } => printer.reloaded(now, files, *policy),
+            News::NotReloaded { error, policy, since } => {
+                let why = NotReloaded {
+                    path: &error.path,
+                    line: error.line,
+                    column: error.column,
+                    reason: &error.message,
+                    policy: *policy,
+                    since: *since,
+                };
+                printer.not_reloaded(now, why)
+            }
+        });
     }
 
     fn idle(&mut self) {

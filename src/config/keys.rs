@@ -4,7 +4,7 @@ use super::duration::DurationKey;
 use super::rules::Rules;
 use super::{Config, ConfigError, Upstream, parse_listen};
 use crate::policy::{ClientTls, Forward, OnScriptError, ServerTls, SmMode};
-use crate::script::ScriptLimits;
+use crate::script::{Deed, OneLiner, ScriptLimits};
 use crate::xml::Limits;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, de};
@@ -52,6 +52,12 @@ struct Keys {
     json: Option<bool>,
     rules: Option<Rules>,
     script: Option<Scripts>,
+    reload: Option<bool>,
+    drop: Option<Vec<Spanned<String>>>,
+    reject: Option<Vec<Spanned<String>>>,
+    modify: Option<Vec<Spanned<String>>>,
+    shadow: Option<Scripts>,
+    filter: Option<Spanned<String>>,
     script_limits: Option<ScriptLimitKeys>,
     legacy_codes: Option<bool>,
     forward: Option<Forward>,
@@ -90,7 +96,8 @@ impl Keys {
         ];
         let spans = paths.into_iter().filter_map(|(name, path)| Some((name, path.as_ref()?.span())));
         let listen = self.listen.as_ref().map(|listen| ("listen", listen.span()));
-        config.lines = spans.chain(listen).map(|(name, span)| (name, line(text, span.start))).collect();
+        let filter = self.filter.as_ref().map(|filter| ("filter", filter.span()));
+        config.lines = spans.chain(listen).chain(filter).map(|(name, span)| (name, line(text, span.start))).collect();
         set(&mut config.listen, self.listen.map(|listen| listen.into_inner().0));
         config.upstream = self.upstream.map(|upstream| upstream.0);
         config.server_ca = self.server_ca.map(|path| at(path.into_inner()));
@@ -107,6 +114,11 @@ impl Keys {
         }
         set(&mut config.iq_timeout, self.iq_timeout.map(|timeout| timeout.into_inner().0));
         config.scripts = self.script.map(|scripts| scripts.0).unwrap_or_default().into_iter().map(at).collect();
+        set(&mut config.reload, self.reload);
+        let lines = [(Deed::Drop, self.drop), (Deed::Reject, self.reject), (Deed::Modify, self.modify)];
+        config.one_liners = one_liners(text, lines);
+        config.shadow = self.shadow.map(|scripts| scripts.0).unwrap_or_default().into_iter().map(at).collect();
+        config.filter = self.filter.map(Spanned::into_inner);
         set(&mut config.script_limits, self.script_limits.map(ScriptLimitKeys::limits).transpose()?);
         set(&mut config.legacy_codes, self.legacy_codes);
         set(&mut config.forward, self.forward);
@@ -125,6 +137,16 @@ impl Keys {
         within(&mut config.vault.sessions, self.vault_sessions, "vault_sessions", 1..=1_000_000)?;
         Ok(config)
     }
+}
+
+/// The scripts without a file, in the order in which they stand in the file.
+fn one_liners(text: &str, keys: [(Deed, Option<Vec<Spanned<String>>>); 3]) -> Vec<OneLiner> {
+    let mut all = Vec::new();
+    for (deed, key) in keys {
+        all.extend(key.into_iter().flatten().map(|written| (written.span().start, deed, written.into_inner())));
+    }
+    all.sort_by_key(|(start, ..)| *start);
+    all.into_iter().map(|(start, deed, written)| OneLiner { deed, text: written, line: line(text, start) }).collect()
 }
 
 fn set<T>(place: &mut T, value: Option<T>) {
@@ -181,7 +203,15 @@ impl StanzaLimitKeys {
 struct ScriptLimitKeys {
     operations: Option<Spanned<u64>>,
     call_depth: Option<Spanned<usize>>,
-    size: Option<Spanned<usize>>,
+    expression_depth: Option<Spanned<usize>>,
+    string_bytes: Option<Spanned<usize>>,
+    array: Option<Spanned<usize>>,
+    map: Option<Spanned<usize>>,
+    millis: Option<Spanned<u64>>,
+    sends: Option<Spanned<usize>>,
+    send_bytes: Option<Spanned<usize>>,
+    state_bytes: Option<Spanned<usize>>,
+    failures: Option<Spanned<u32>>,
 }
 
 impl ScriptLimitKeys {
@@ -189,7 +219,15 @@ impl ScriptLimitKeys {
         let mut limits = ScriptLimits::default();
         within(&mut limits.operations, self.operations, "operations", 100..=1_000_000_000)?;
         within(&mut limits.call_depth, self.call_depth, "call_depth", 4..=128)?;
-        within(&mut limits.size, self.size, "size", 1_024..=1 << 30)?;
+        within(&mut limits.expression_depth, self.expression_depth, "expression_depth", 8..=32)?;
+        within(&mut limits.string_bytes, self.string_bytes, "string_bytes", 1_024..=1 << 24)?;
+        within(&mut limits.array, self.array, "array", 1..=ScriptLimits::MOST_ARRAY)?;
+        within(&mut limits.map, self.map, "map", 1..=ScriptLimits::MOST_MAP)?;
+        within(&mut limits.millis, self.millis, "millis", 1..=60_000)?;
+        within(&mut limits.sends, self.sends, "sends", 0..=100_000)?;
+        within(&mut limits.send_bytes, self.send_bytes, "send_bytes", 0..=1 << 26)?;
+        within(&mut limits.state_bytes, self.state_bytes, "state_bytes", 0..=1 << 26)?;
+        within(&mut limits.failures, self.failures, "failures", 0..=1_000_000)?;
         Ok(limits)
     }
 }

@@ -1,7 +1,7 @@
 //! One JSON object per line, for machines. Field names are stable; fields that do not apply are left out.
 //!
 //! Every event has `event`, `time` (ISO 8601, UTC, microseconds; a `total` of no session has none) and, except `total`,
-//! `session` (a number).
+//! `reloaded` and `reload_failed`, which are of the process, `session` (a number).
 //!
 //! | event | fields |
 //! |---|---|
@@ -17,6 +17,8 @@
 //! | `script_error`, `hint` | `text` |
 //! | `stream_error` | `side`, `condition`, `text` |
 //! | `over` | `jid`, `summary` |
+//! | `reloaded` | `files` (the scripts that changed), `policy` (the number of what is in force now, from 1) |
+//! | `reload_failed` | `path`, `line`, `column` (left out if there is none), `text` (why), `policy` and `since` (number and time of what stays in force) |
 //! | `total` | `sessions`, `summary` |
 //!
 //! A `stanza` has
@@ -29,22 +31,28 @@
 //! * of an answer to an IQ, as it came in or was made here: `request` (number of the request; left out if that came on an earlier
 //!   connection) and `latency_seconds` (from the request to it),
 //! * `answers` (number of the stanza that a made one answers), `of` (number of the stanza that a rewritten one was),
-//! * `findings` (objects with `rule`, the number, where there is one, `code`, `severity`, `text`).
+//! * `findings` (objects with `rule`, the number, where there is one, `code`, `severity`, `text`),
+//! * `tags` (what scripts tagged it with, if they did).
 //!
 //! A `summary` has `duration_seconds`, `stanzas` (by sender, `client` and `server`: `message`, `presence`, `iq`, `bytes`),
 //! `iqs` (objects with `ns`, `requests`, `results`, `errors`, `unanswered`, `p50_seconds` and `p99_seconds` (what half and 99 % of the
 //! latencies did not exceed, to 10 %; left out if none is known), `conditions` (the errors that name one: objects with `condition`,
 //! `count`)), `findings` and `info` (what broke a rule, and what is only worth knowing: objects with `code`, `direction`
-//! (`c2s`: the client is at fault, `s2c`: the server), `count`), `stopped`, `rewritten`.
+//! (`c2s`: the client is at fault, `s2c`: the server), `count`), `stopped`, `rewritten`. If there are scripts, also
+//! `hooks` (objects with `script`, `hook`, `runs`, `errors`, `skipped` (while suspended), `mean_seconds`, `total_seconds`,
+//! `slowest_seconds`, `slowest` (which stanza that was); those first that took the most time) and, if there are shadow scripts,
+//! `shadow` (`shown`: stanzas they were shown, `otherwise`: how many of them they would have decided otherwise).
 //!
 //! Control characters and what changes the reading direction are written as `\u` escapes, so that a line may be shown.
 
-use super::{Place, direction, escape, side_name};
+use super::{NotReloaded, Place, direction, escape, side_name};
 use crate::rules::{Finding, Rule, Severity};
+use crate::script::HookCount;
 use crate::session::{Dir, Fate, IqCount, Note, Origin, Seen, Tally, What};
 use crate::xmpp::{Side, Timestamp};
 use serde::Serialize;
 use std::fmt::Write;
+use std::path::PathBuf;
 
 /// All fields there are, in the order they are written.
 #[derive(Debug, Default, Serialize)]
@@ -97,6 +105,8 @@ struct Event<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     findings: Option<Vec<Found<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cipher: Option<&'a str>,
@@ -119,7 +129,19 @@ struct Event<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     script: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     summary: Option<Summary<'a>>,
 }
@@ -142,6 +164,10 @@ struct Summary<'a> {
     info: Vec<Count>,
     stopped: u64,
     rewritten: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    hooks: Vec<Hook<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shadow: Option<Shadow>,
 }
 
 #[derive(Debug, Serialize)]
@@ -176,6 +202,29 @@ struct Iqs<'a> {
 struct Failed {
     condition: &'static str,
     count: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Hook<'a> {
+    script: &'a str,
+    hook: &'static str,
+    runs: u64,
+    errors: u64,
+    skipped: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mean_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slowest_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slowest: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct Shadow {
+    shown: u64,
+    otherwise: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -229,6 +278,31 @@ pub(super) fn note(out: &mut String, place: Place<'_>, note: &Note) {
     write(out, &written);
 }
 
+/// A new version of scripts is in force.
+pub(super) fn reloaded(out: &mut String, at: Timestamp, files: &[PathBuf], policy: u64) {
+    let files = Some(files.iter().map(|path| path.display().to_string()).collect());
+    write(out, &Event { event: "reloaded", time: time(at), files, policy: Some(policy), ..Event::default() });
+}
+
+/// A new version of scripts cannot be used.
+pub(super) fn not_reloaded(out: &mut String, at: Timestamp, why: NotReloaded<'_>) {
+    let place = |number: usize| Some(number).filter(|&number| number > 0);
+    write(
+        out,
+        &Event {
+            event: "reload_failed",
+            time: time(at),
+            path: Some(why.path.display().to_string()),
+            line: place(why.line),
+            column: place(why.column),
+            text: Some(why.reason),
+            policy: Some(why.policy),
+            since: Some(time(why.since)),
+            ..Event::default()
+        },
+    );
+}
+
 /// The last event of all.
 pub(super) fn total(out: &mut String, at: Option<Timestamp>, sessions: u64, micros: u64, tally: &Tally) {
     let summary = Some(summary(tally, micros));
@@ -272,6 +346,7 @@ fn stanza<'a>(place: Place<'_>, seen: &'a Seen) -> Event<'a> {
         request: seen.pair.and_then(|pair| known(pair.request)),
         latency_seconds: seen.pair.map(|pair| seconds(pair.micros)),
         findings: Some(seen.findings.iter().map(found).collect()),
+        tags: Some(seen.tags.as_slice()).filter(|tags| !tags.is_empty()),
         ..event("stanza", place)
     };
     judge(&mut written, seen);
@@ -325,6 +400,26 @@ fn summary(tally: &Tally, micros: u64) -> Summary<'_> {
         info: counts(Severity::Info),
         stopped: tally.stopped,
         rewritten: tally.rewritten,
+        hooks: super::hooks(tally).into_iter().map(hook).collect(),
+        shadow: Some(tally.shadow)
+            .filter(|[shown, _]| *shown > 0)
+            .map(|[shown, otherwise]| Shadow { shown, otherwise }),
+    }
+}
+
+fn hook(count: &HookCount) -> Hook<'_> {
+    // Without a stopwatch no time is known.
+    let time = |nanos| Some(std::time::Duration::from_nanos(nanos).as_secs_f64()).filter(|_| count.nanos > 0);
+    Hook {
+        script: &count.script,
+        hook: count.hook,
+        runs: count.runs,
+        errors: count.errors,
+        skipped: count.skipped,
+        mean_seconds: time(count.nanos / count.runs.max(1)),
+        total_seconds: time(count.nanos),
+        slowest_seconds: time(count.slowest),
+        slowest: Some(count.slowest_stanza.as_str()).filter(|what| !what.is_empty()),
     }
 }
 

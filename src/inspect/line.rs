@@ -4,15 +4,16 @@
 //!
 //! ```text
 //! 12:34:56.789  #3   C→S  iq/get        id=p1         → example.org             {urn:xmpp:ping} ping      passed
-//! 12:34:56.801  #3   C←S  iq/result     id=p1         example.org → juliet@…/b…                           passed  12.3 ms
+//! 12:34:56.801  #3   C←S  iq/result     id=p1         example.org → juliet@…/b…                           passed #slow  12.3 ms
 //! ```
 
-use super::{Place, PrinterOptions, escape, side_name, summary};
+use super::{NotReloaded, Place, PrinterOptions, escape, side_name, summary};
 use crate::rules::{Finding, Severity};
 use crate::session::{Dir, Fate, Note, Origin, Seen, StanzaInfo, Tally, TlsInfo, What};
-use crate::xmpp::{Side, jid, ns};
+use crate::xmpp::{Side, Timestamp, jid, ns};
 use anstyle::{AnsiColor, Style};
 use std::fmt::Write;
+use std::path::{Path, PathBuf};
 
 const DIM: Style = Style::new().dimmed();
 const GOOD: Style = AnsiColor::Green.on_default().dimmed();
@@ -83,6 +84,44 @@ pub(super) fn note(out: &mut String, place: Place<'_>, note: &Note) {
     }
 }
 
+/// The line that says that scripts were reloaded.
+pub(super) fn reloaded(out: &mut String, options: &PrinterOptions, at: Timestamp, files: &[PathBuf], policy: u64) {
+    let names: Vec<String> = files.iter().map(|path| shown(path)).collect();
+    let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    process(out, options, at, Style::new(), &format!("scripts reloaded: {names} (policy {policy})"));
+}
+
+/// The line that says why they were not.
+pub(super) fn not_reloaded(out: &mut String, options: &PrinterOptions, at: Timestamp, why: NotReloaded<'_>) {
+    let mut text = format!("scripts not reloaded: {}", shown(why.path));
+    for number in [why.line, why.column].into_iter().filter(|&number| number > 0) {
+        let _ = write!(text, ":{number}");
+    }
+    let since = zoned(options, why.since, "%H:%M:%S");
+    let reason = escape::escaped(why.reason, SENTENCE);
+    let _ = write!(text, ": {reason}; the version of {since} stays in force (policy {})", why.policy);
+    process(out, options, at, BAD, &text);
+}
+
+fn shown(path: &Path) -> String {
+    escape::escaped(&path.display().to_string(), SENTENCE)
+}
+
+/// A line of no session.
+fn process(out: &mut String, options: &PrinterOptions, at: Timestamp, style: Style, text: &str) {
+    paint(out, options, DIM, &zoned(options, at, "%H:%M:%S%.3f"));
+    out.push_str("  ────────  ");
+    paint(out, options, style, text);
+    out.push('\n');
+}
+
+/// A time as people read it.
+fn zoned(options: &PrinterOptions, at: Timestamp, format: &str) -> String {
+    let micros = i64::try_from(at.0).unwrap_or(i64::MAX);
+    let time = jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::MAX);
+    time.to_zoned(options.zone.clone()).strftime(format).to_string()
+}
+
 /// The last lines of all.
 pub(super) fn total(out: &mut String, options: &PrinterOptions, sessions: u64, micros: u64, tally: &Tally) {
     let plural = if sessions == 1 { "" } else { "s" };
@@ -97,10 +136,7 @@ const INDENT: &str = "                        ";
 
 /// Time, session, and which leg it is about.
 fn start(out: &mut String, place: Place<'_>, arrow: &str) {
-    let micros = i64::try_from(place.at.0).unwrap_or(i64::MAX);
-    let time = jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::MAX);
-    let time = time.to_zoned(place.options.zone.clone()).strftime("%H:%M:%S%.3f").to_string();
-    paint(out, place.options, DIM, &time);
+    paint(out, place.options, DIM, &zoned(place.options, place.at, "%H:%M:%S%.3f"));
     let _ = write!(out, "  {:<4} {arrow}  ", format_args!("#{}", place.session).to_string());
 }
 
@@ -136,7 +172,11 @@ fn item(out: &mut String, place: Place<'_>, seen: &Seen) {
     row.column(for_route, |out| route(out, info, place.seat.domain.as_deref(), for_route));
     row.column(for_payload, |out| payload(out, info, for_payload));
     let (style, verdict) = verdict(seen);
-    paint(out, place.options, style, &escape::escaped(&verdict, 80));
+    let mut verdict = escape::escaped(&verdict, 80);
+    for tag in &seen.tags {
+        let _ = write!(verdict, " #{}", escape::escaped(tag, 64));
+    }
+    paint(out, place.options, style, &verdict);
     if let Some(pair) = seen.pair {
         paint(out, place.options, DIM, &format!("  {:>7}", summary::latency(pair.micros)));
     }

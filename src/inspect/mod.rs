@@ -8,16 +8,21 @@
 mod escape;
 pub mod json;
 mod line;
+mod sieve;
 mod summary;
 
 use crate::rules::Severity;
+use crate::script::{Filter, HookCount};
 use crate::session::{Dir, Fate, FindingCount, IqCount, Note, Origin, Seen, Tally, What};
 use crate::xmpp::{Side, Timestamp};
 use jiff::tz::TimeZone;
+use sieve::{Sieve, Sieved};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// How to print.
 #[derive(Clone, Debug)]
@@ -32,12 +37,31 @@ pub struct PrinterOptions {
     pub zone: TimeZone,
     /// How wide a stanza's line should be at most, as far as it can.
     pub columns: usize,
+    /// Which stanzas are shown; all, if there is none. What was found in one that is not shown is not shown either.
+    pub filter: Option<Arc<Filter>>,
 }
 
 impl Default for PrinterOptions {
     fn default() -> Self {
-        Self { json: false, color: false, quiet: false, zone: TimeZone::UTC, columns: 120 }
+        Self { json: false, color: false, quiet: false, zone: TimeZone::UTC, columns: 120, filter: None }
     }
+}
+
+/// Why a new version of something is not in force, and what is instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotReloaded<'a> {
+    /// The file at fault.
+    pub path: &'a Path,
+    /// Line, from 1; 0 if none.
+    pub line: usize,
+    /// Column, from 1; 0 if none.
+    pub column: usize,
+    /// What is wrong.
+    pub reason: &'a str,
+    /// The number of the policy that stays in force.
+    pub policy: u64,
+    /// Since when it is.
+    pub since: Timestamp,
 }
 
 /// Prints notes as they come. Each note is written whole, in one write.
@@ -51,6 +75,7 @@ pub struct Printer {
     told: bool,
     /// The first and the last time seen.
     span: Option<(Timestamp, Timestamp)>,
+    sieve: Option<Sieve>,
     /// The text of one note.
     text: String,
 }
@@ -62,13 +87,16 @@ struct Seat {
     peer: String,
     domain: Option<String>,
     jid: Option<String>,
+    /// The item that was filtered out last.
+    hidden: u64,
 }
 
 impl Printer {
     /// A printer on a writer.
     #[must_use]
     pub fn new(options: PrinterOptions, out: Box<dyn Write + Send>) -> Self {
-        Self { out, options, seats: BTreeMap::new(), sessions: 0, told: false, span: None, text: String::new() }
+        let sieve = options.filter.clone().map(Sieve::new);
+        Self { out, options, seats: BTreeMap::new(), sessions: 0, told: false, span: None, sieve, text: String::new() }
     }
 
     /// Prints one note of a session, if it is to be shown. The first note of a session also says that it began.
@@ -78,10 +106,10 @@ impl Printer {
     pub fn note(&mut self, session: u64, peer: &str, at: Timestamp, note: &Note) -> io::Result<()> {
         self.span = Some((self.span.map_or(at, |(first, _)| first), at));
         self.text.clear();
-        let Self { seats, options, text, sessions, .. } = self;
+        let Self { seats, options, text, sessions, sieve, .. } = self;
         let seat = seats.entry(session).or_insert_with(|| {
             *sessions += 1;
-            let seat = Seat { since: at, peer: peer.to_owned(), domain: None, jid: None };
+            let seat = Seat { since: at, peer: peer.to_owned(), domain: None, jid: None, hidden: 0 };
             let place = Place { options, session, at, seat: &seat };
             match options {
                 PrinterOptions { quiet: true, .. } => {}
@@ -96,13 +124,49 @@ impl Printer {
             Note::Bound(jid) | Note::Resumed { jid, .. } => seat.jid = Some(jid.clone()),
             _ => {}
         }
+        let sieved = sieve.as_mut().map_or(Sieved::Shown, |sieve| sift(sieve, session, seat, note));
         let place = Place { options, session, at, seat };
-        if is_shown(note, options) && (options.json || !known) {
-            if options.json { json::note(text, place, note) } else { line::note(text, place, note) }
+        let mut show =
+            |note: &Note| if options.json { json::note(text, place, note) } else { line::note(text, place, note) };
+        let shown = !matches!(sieved, Sieved::Hidden);
+        if let Sieved::Failed(why) = sieved {
+            show(&Note::ScriptError(format!("{why} (where it fails, the stanza is shown; this is not told again)")));
+        }
+        if shown && is_shown(note, options) && (options.json || !known) {
+            show(note);
         }
         if matches!(note, Note::Over(_)) {
             self.told = true;
             seats.remove(&session);
+            sieve.iter_mut().for_each(|sieve| sieve.forget(session));
+        }
+        self.out.write_all(self.text.as_bytes())
+    }
+
+    /// Prints that a new version of these scripts is in force; nothing if only warnings are wanted.
+    ///
+    /// # Errors
+    /// If the writer fails.
+    pub fn reloaded(&mut self, at: Timestamp, files: &[PathBuf], policy: u64) -> io::Result<()> {
+        self.text.clear();
+        match self.options {
+            PrinterOptions { quiet: true, .. } => {}
+            PrinterOptions { json: true, .. } => json::reloaded(&mut self.text, at, files, policy),
+            _ => line::reloaded(&mut self.text, &self.options, at, files, policy),
+        }
+        self.out.write_all(self.text.as_bytes())
+    }
+
+    /// Prints that a new version of the scripts cannot be used.
+    ///
+    /// # Errors
+    /// If the writer fails.
+    pub fn not_reloaded(&mut self, at: Timestamp, why: NotReloaded<'_>) -> io::Result<()> {
+        self.text.clear();
+        if self.options.json {
+            json::not_reloaded(&mut self.text, at, why);
+        } else {
+            line::not_reloaded(&mut self.text, &self.options, at, why);
         }
         self.out.write_all(self.text.as_bytes())
     }
@@ -168,6 +232,22 @@ fn is_shown(note: &Note, options: &PrinterOptions) -> bool {
     }
 }
 
+/// What a filter says of a note: a finding goes where its item went, just before it.
+fn sift(sieve: &mut Sieve, session: u64, seat: &mut Seat, note: &Note) -> Sieved {
+    match note {
+        // What leaves as it came in is never shown.
+        Note::Seen(seen) if item_is_shown(seen) || seen.what == What::Header => {
+            let sieved = sieve.sift(session, seen);
+            if matches!(sieved, Sieved::Hidden) {
+                seat.hidden = seen.number;
+            }
+            sieved
+        }
+        Note::Finding { number, alone: false, .. } if *number > 0 && *number == seat.hidden => Sieved::Hidden,
+        _ => Sieved::Shown,
+    }
+}
+
 /// Whether people have read it already: streams are joined again after each restart.
 fn is_known(note: &Note, seat: &Seat) -> bool {
     matches!(note, Note::Joined { domain, stripped } if stripped.is_empty() && seat.domain.as_ref() == Some(domain))
@@ -195,6 +275,13 @@ fn conditions(iq: &IqCount) -> Vec<(&'static str, u64)> {
     let mut counts = iq.conditions.clone();
     counts.sort_unstable_by_key(|(condition, count)| (Reverse(*count), *condition));
     counts
+}
+
+/// The hooks, those first that took the most time.
+fn hooks(tally: &Tally) -> Vec<&HookCount> {
+    let mut hooks: Vec<_> = tally.hooks.iter().collect();
+    hooks.sort_by_key(|hook| Reverse(hook.nanos));
+    hooks
 }
 
 /// Codes of what is worth knowing and breaks nothing: what RFC 3920 alone asked for, a script that answers answers, an answer

@@ -1,6 +1,6 @@
 //! What was counted, as small tables.
 //!
-//! Takes a [`Tally`], gives lines. Must not count anything itself.
+//! Takes a [`Tally`], gives lines: those of hooks and of the shadow only if there were any. Must not count anything itself.
 //!
 //! ```text
 //! stanzas               messages  presence       iqs      bytes
@@ -12,10 +12,15 @@
 //!   item-not-found                                 1
 //! findings                   c2s       s2c
 //! rule3                        0         1
+//! hooks                         runs    errors   skipped        mean     total   slowest
+//! vcard-read-only.rhai on_iq      14         0         0      6.2 us     87 us     21 us
+//!   slowest: iq set id=v1 {vcard-temp}vCard c2s
+//! shadow: 2 of 28 stanzas decided otherwise
 //! ```
 
-use super::{conditions, direction, escape, findings, side_name};
+use super::{conditions, direction, escape, findings, hooks, side_name};
 use crate::rules::Severity;
+use crate::script::HookCount;
 use crate::session::Tally;
 use crate::xmpp::{Side, ns};
 use std::fmt::{Display, Write};
@@ -24,6 +29,8 @@ use std::fmt::{Display, Write};
 const NAME: usize = 34;
 /// Before the name of what belongs to the row above.
 const BELOW: &str = "  ";
+/// The widest name of a stanza below its hook.
+const SLOWEST: usize = 80;
 /// Where there is no latency.
 const NONE: &str = "-";
 
@@ -32,6 +39,7 @@ pub(super) fn table(out: &mut String, tally: &Tally, indent: &str) {
     let came = tally.stanzas.iter().flatten().any(|&n| n > 0);
     if !came && tally.iqs.is_empty() && tally.findings.is_empty() {
         let _ = writeln!(out, "{indent}no stanza came in");
+        Sheet { out, indent, width: widest(tally) }.hooks(tally);
         return;
     }
     let mut sheet = Sheet { out, indent, width: widest(tally) };
@@ -41,7 +49,12 @@ pub(super) fn table(out: &mut String, tally: &Tally, indent: &str) {
         sheet.findings(tally, title, severity);
     }
     if tally.stopped > 0 || tally.rewritten > 0 {
-        let _ = writeln!(out, "{indent}not forwarded: {}; rewritten: {}", tally.stopped, tally.rewritten);
+        let _ = writeln!(sheet.out, "{indent}not forwarded: {}; rewritten: {}", tally.stopped, tally.rewritten);
+    }
+    sheet.hooks(tally);
+    let [shown, otherwise] = tally.shadow;
+    if shown > 0 {
+        let _ = writeln!(out, "{indent}shadow: {otherwise} of {shown} stanzas decided otherwise");
     }
 }
 
@@ -50,7 +63,8 @@ fn widest(tally: &Tally) -> usize {
     let conditions = tally.iqs.iter().flat_map(|iq| &iq.conditions).map(|(condition, _)| BELOW.len() + condition.len());
     let codes = tally.findings.iter().map(|found| found.code.len());
     let names = tally.iqs.iter().map(|iq| name(&iq.ns).chars().count());
-    names.chain(conditions).chain(codes).max().unwrap_or(0).max("from the client".len())
+    let hooks = tally.hooks.iter().map(|hook| hook_name(hook).chars().count());
+    names.chain(conditions).chain(codes).chain(hooks).max().unwrap_or(0).max("from the client".len())
 }
 
 /// Tables, one below the other.
@@ -106,6 +120,25 @@ impl Sheet<'_> {
         }
     }
 
+    fn hooks(&mut self, tally: &Tally) {
+        let counts = hooks(tally);
+        if counts.is_empty() {
+            return;
+        }
+        let titles = [&"runs" as &dyn Display, &"errors", &"skipped", &"mean", &"total", &"slowest"];
+        self.iq_row("hooks", titles);
+        for hook in counts {
+            let time = |nanos| if hook.nanos == 0 { NONE.to_owned() } else { short_time(nanos) };
+            let mean = time(hook.nanos / hook.runs.max(1));
+            let [total, slowest] = [hook.nanos, hook.slowest].map(time);
+            self.iq_row(&hook_name(hook), [&hook.runs, &hook.errors, &hook.skipped, &mean, &total, &slowest]);
+            if !hook.slowest_stanza.is_empty() {
+                let what = escape::escaped(&hook.slowest_stanza, SLOWEST);
+                let _ = writeln!(self.out, "{}{BELOW}slowest: {what}", self.indent);
+            }
+        }
+    }
+
     /// A name, then cells flush right, each at least so wide.
     fn row<const N: usize>(&mut self, name: &str, cells: [(usize, &dyn Display); N]) {
         let _ = write!(self.out, "{}{name:<width$}", self.indent, width = self.width);
@@ -129,6 +162,22 @@ fn name(ns: &str) -> String {
             format!("…{}", escape::escaped(&tail, NAME - 1))
         }
         _ => escape::escaped(ns, NAME),
+    }
+}
+
+/// `vcard-read-only.rhai on_iq`; the hook's name is never cut.
+fn hook_name(count: &HookCount) -> String {
+    let room = NAME.saturating_sub(count.hook.chars().count() + 1);
+    format!("{} {}", escape::escaped(&count.script, room), count.hook)
+}
+
+/// `850 ns`, `6.2 us`, `62 us`, `620 us`, `6.2 ms`; longer times as a [`latency`].
+fn short_time(nanos: u64) -> String {
+    match nanos {
+        0..1_000 => format!("{nanos} ns"),
+        1_000..10_000 => format!("{}.{} us", nanos / 1000, nanos / 100 % 10),
+        10_000..1_000_000 => format!("{} us", nanos / 1000),
+        _ => latency(nanos / 1000),
     }
 }
 
@@ -196,6 +245,22 @@ mod tests {
         ];
         for (micros, text) in cases {
             assert_eq!(latency(micros), text);
+        }
+    }
+
+    #[test]
+    fn times_of_hooks_are_short() {
+        let cases = [
+            (0, "0 ns"),
+            (999, "999 ns"),
+            (6_260, "6.2 us"),
+            (62_600, "62 us"),
+            (999_999, "999 us"),
+            (6_260_000, "6.26 ms"),
+            (2_000_000_000, "2.00 s"),
+        ];
+        for (nanos, text) in cases {
+            assert_eq!(short_time(nanos), text);
         }
     }
 

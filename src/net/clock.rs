@@ -2,6 +2,7 @@
 //! administrator or NTP does to the wall clock meanwhile.
 
 use crate::xmpp::Timestamp;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
@@ -28,6 +29,13 @@ impl Clock {
     pub(super) fn instant(&self, at: Timestamp) -> Instant {
         self.start + Duration::from_micros(at.0.saturating_sub(self.start_micros).min(A_YEAR_MICROS))
     }
+}
+
+/// Nanoseconds since the first call, to measure how long something takes.
+pub(super) fn nanos() -> u64 {
+    static FIRST: OnceLock<std::time::Instant> = OnceLock::new();
+    let since = FIRST.get_or_init(std::time::Instant::now).elapsed();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Timers need no more, and `Instant` may overflow on `u64::MAX`.

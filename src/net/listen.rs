@@ -1,9 +1,10 @@
 //! [`Server`]: the listening socket and the life of the process's sessions: accepted, counted, stopped together.
 
-use super::clock::Clock;
+use super::clock::{self, Clock};
 use super::lobby::Lobby;
 use super::notes::{Consumer, Sink, Summary, Teller};
 use super::pump::Pump;
+use super::reload::{self, News, Policies, Reloader};
 use super::tls::{ClientCertificate, Tls, TlsError, Trust};
 use crate::config::Upstream;
 use crate::policy::{Policy, Route, VaultLimits};
@@ -15,8 +16,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -37,7 +38,7 @@ pub struct Setup {
     pub upstream: Upstream,
     /// Fixed for each session.
     pub route: Route,
-    /// What sessions do.
+    /// What sessions do, until [`Reloader::publish`] says otherwise.
     pub policy: Policy,
     /// What clients see.
     pub certificate: ClientCertificate,
@@ -98,10 +99,10 @@ fn listen_reason(error: &io::Error) -> String {
     }
 }
 
-/// What all sessions of a server share. Read only, but for the flag that says stop.
+/// What all sessions of a server share. Read only, but for the flag that says stop and the policy in force.
 pub(super) struct Shared {
     pub(super) route: Arc<Route>,
-    pub(super) policy: Arc<Policy>,
+    pub(super) policies: Arc<Policies>,
     pub(super) upstream: Upstream,
     pub(super) tls: Tls,
     pub(super) clock: Clock,
@@ -135,6 +136,8 @@ pub struct Server {
     consumer: Consumer,
     tasks: JoinSet<()>,
     sessions: u64,
+    reloader: Reloader,
+    news: Option<mpsc::Receiver<News>>,
 }
 
 impl Server {
@@ -153,9 +156,11 @@ impl Server {
         let watched = setup.sinks.iter().any(|sink| sink.wants_stanzas());
         let (teller, consumer) = Consumer::start(setup.sinks);
         let clock = Clock::start();
+        let policies = Arc::new(Policies::new(setup.policy.timed_by(clock::nanos), clock.now()));
+        let (reloader, news) = Reloader::new(Arc::clone(&policies), clock);
         let shared = Arc::new(Shared {
             route: Arc::new(setup.route),
-            policy: Arc::new(setup.policy),
+            policies,
             upstream: setup.upstream,
             tls,
             clock,
@@ -164,7 +169,10 @@ impl Server {
             stopping: AtomicBool::new(false),
             stop: Arc::default(),
         });
-        Ok(Self { listener, shared, teller, consumer, tasks: JoinSet::new(), sessions: 0 })
+        // A policy that comes later may have scripts, though this one has none.
+        super::watch::start(Arc::downgrade(&shared));
+        let tasks = JoinSet::new();
+        Ok(Self { listener, shared, teller, consumer, tasks, sessions: 0, reloader, news: Some(news) })
     }
 
     /// Where it listens: the port chosen, if 0 was asked for.
@@ -175,23 +183,16 @@ impl Server {
         self.listener.local_addr()
     }
 
+    /// Puts new policies in force while it runs.
+    #[must_use]
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
+    }
+
     /// Serves until `shutdown` is done; then every session is told to stop, and has a few seconds for it. Returns when
     /// all sinks are finished, or not much later than that if one is stuck.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Summary {
-        let mut shutdown = pin!(shutdown);
-        loop {
-            tokio::select! {
-                () = &mut shutdown => break,
-                Some(_) = self.tasks.join_next() => {} // a panic has been reported by its guard
-                accepted = self.listener.accept() => match accepted {
-                    Ok((tcp, _)) => self.welcome(tcp),
-                    Err(error) => {
-                        tracing::warn!(%error, "a connection could not be accepted");
-                        sleep(ACCEPT_PAUSE).await;
-                    }
-                },
-            }
-        }
+        self.serve(shutdown).await;
         drop(self.listener);
         self.shared.stop();
         let asked = Instant::now();
@@ -203,6 +204,28 @@ impl Server {
         drop(self.teller);
         let deadline = (asked + END_TIME).max(Instant::now() + SINK_TIME);
         Summary { sessions: self.sessions, tally: self.consumer.finished(deadline).await }
+    }
+
+    /// Accepts, and attends to reloads, until `shutdown` is done.
+    async fn serve(&mut self, shutdown: impl Future<Output = ()>) {
+        let mut shutdown = pin!(shutdown);
+        let Some(news) = self.news.take() else { return };
+        let attending = reload::attend(Arc::clone(&self.shared.policies), news, self.teller.clone(), self.shared.clock);
+        let mut attending = pin!(attending);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                () = &mut attending => {}
+                Some(_) = self.tasks.join_next() => {} // a panic has been reported by its guard
+                accepted = self.listener.accept() => match accepted {
+                    Ok((tcp, _)) => self.welcome(tcp),
+                    Err(error) => {
+                        tracing::warn!(%error, "a connection could not be accepted");
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
     }
 
     fn welcome(&mut self, tcp: TcpStream) {

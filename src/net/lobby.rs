@@ -22,7 +22,7 @@ pub(super) enum Word {
     Look(oneshot::Sender<Option<Box<Snapshot>>>),
     /// Your client goes on elsewhere: give up your state.
     Surrender(oneshot::Sender<Box<Kept>>),
-    /// A younger connection asks for the session that you want to resume.
+    /// The server has let a younger connection resume the session that you want to.
     Superseded(SmKey),
 }
 
@@ -52,12 +52,10 @@ impl Lobby {
         inner.open_door(session)
     }
 
-    /// A session is about to ask for a key; its mailbox, the first time. Who has asked before is told.
+    /// A session is about to ask for a key; its mailbox, the first time.
     pub(super) fn ask(&self, key: &SmKey, session: u64) -> Option<Mailbox> {
         let mut inner = self.lock();
-        if let Some(door) = inner.vault.ask(key, session).and_then(|before| inner.doors.get(&before)) {
-            let _ = door.send(Word::Superseded(key.clone())); // it may be gone by now
-        }
+        inner.vault.ask(key, session);
         inner.open_door(session)
     }
 
@@ -90,10 +88,15 @@ impl Lobby {
         }
     }
 
-    /// The state of a session, taken from the vault or from the session itself.
-    pub(super) async fn claim(&self, key: &SmKey) -> Option<Box<Kept>> {
+    /// The state of a session, taken from the vault or from the session itself, if nobody younger was quicker. Whoever
+    /// has asked for it before is told.
+    pub(super) async fn claim(&self, key: &SmKey, session: u64) -> Option<Box<Kept>> {
         let mut hand_over = {
             let mut inner = self.lock();
+            let others = inner.vault.confirm(key, session)?;
+            for door in others.iter().filter_map(|other| inner.doors.get(other)) {
+                let _ = door.send(Word::Superseded(key.clone())); // it may be gone by now
+            }
             if let Some(kept) = inner.vault.claim(self.clock.now(), key) {
                 return Some(kept);
             }

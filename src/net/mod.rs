@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! listen --accepts--> pump (one task per session: both wires, the Session, no channel in between)
-//!                      | dial, tls (ca, mint)            | notes, in batches, after the bytes went out
-//!                                                        v
+//!                      | dial, tls (ca, mint)   ^        | notes, in batches, after the bytes went out
+//!                              reload (policies) +       v
 //!                                       notes (one thread: printer, recorder)
 //! ```
 //! Takes a [`Setup`], gives a running [`Server`]. Must not look into XMPP: what a byte means is the core's business.
@@ -18,13 +18,16 @@ mod mint;
 mod notes;
 mod pump;
 mod record;
+mod reload;
 mod scratch;
 mod tls;
+mod watch;
 mod wire;
 
 pub use listen::{BindError, Server, Setup};
 pub use notes::{SessionInfo, Sink, Summary};
 pub use record::Recording;
+pub use reload::{Follower, News, Reloader, Scripts};
 pub use tls::{ClientCertificate, TlsError, Trust};
 
 use std::borrow::Cow;

@@ -7,6 +7,7 @@
 //! A session that cannot hand over its notes waits, after its bytes were sent, because a capture with holes cannot be
 //! replayed. What waits in a lane is bounded by its weight in bytes. Must not be on the way between two sockets.
 
+use super::reload::News;
 use crate::session::{Note, Seen, Tally};
 use crate::xmpp::Timestamp;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -49,6 +50,8 @@ pub trait Sink: Send {
     }
     /// One note.
     fn take(&mut self, session: &SessionInfo, now: Timestamp, note: &Note);
+    /// Something to be known of the process.
+    fn news(&mut self, _now: Timestamp, _news: &News) {}
     /// Called about once a second while there is news: nothing older should be lost by a crash.
     fn flush(&mut self) {}
     /// Called when no more news is waiting: what people watch should be seen by now.
@@ -100,12 +103,39 @@ fn seen_texts(seen: &Seen) -> usize {
         let payload = stanza.payload.as_ref().map_or(0, |(ns, name)| ns.len() + name.len());
         payload + texts.iter().filter_map(|text| text.as_ref()).map(String::len).sum::<usize>()
     });
-    seen.bytes.len() + head + seen.findings.len() * NOTE_BYTES / 2
+    let tags = seen.tags.iter().map(String::len).sum::<usize>();
+    seen.bytes.len() + head + tags + seen.findings.len() * NOTE_BYTES / 2
+}
+
+/// What goes through the lanes.
+#[derive(Clone)]
+enum Load {
+    Notes(Arc<Told>),
+    News(Timestamp, Arc<News>),
+}
+
+impl Load {
+    /// How many events it holds.
+    fn count(&self) -> u64 {
+        match self {
+            Self::Notes(told) => told.notes.len() as u64,
+            Self::News(..) => 1,
+        }
+    }
+
+    /// The room it needs. What is heavier than the whole lane goes alone.
+    fn permits(&self) -> u32 {
+        let weight = match self {
+            Self::Notes(told) => told.weight,
+            Self::News(..) => NOTE_BYTES,
+        };
+        u32::try_from(weight).unwrap_or(LANE_BYTES).clamp(1, LANE_BYTES)
+    }
 }
 
 /// In a lane; while it is there it takes up room.
 struct Batch {
-    told: Arc<Told>,
+    load: Load,
     _room: OwnedSemaphorePermit,
 }
 
@@ -128,43 +158,38 @@ struct Lane {
 
 impl Lane {
     /// Hands it over, or counts it as missed: also when this future is dropped before it is done.
-    async fn send(&self, told: Arc<Told>) {
-        let mut missing = Missing(&self.gauge.missed, told.notes.len() as u64);
+    async fn send(&self, load: Load) {
+        let mut missing = Missing(&self.gauge.missed, load.count());
         let done = if self.gauge.stuck.load(Ordering::Acquire) {
-            self.try_put(told)
+            self.try_put(load)
         } else if self.may_miss {
-            let put = timeout(MISS_AFTER, self.put(told)).await;
+            let put = timeout(MISS_AFTER, self.put(load)).await;
             self.gauge.stuck.fetch_or(put.is_err(), Ordering::AcqRel);
             put.unwrap_or(false)
         } else {
-            self.put(told).await
+            self.put(load).await
         };
         if done {
             missing.1 = 0;
         }
     }
 
-    async fn put(&self, told: Arc<Told>) -> bool {
-        let Ok(room) = Arc::clone(&self.room).acquire_many_owned(permits(&told)).await else { return false };
-        self.sender.send(Batch { told, _room: room }).await.is_ok()
+    async fn put(&self, load: Load) -> bool {
+        let Ok(room) = Arc::clone(&self.room).acquire_many_owned(load.permits()).await else { return false };
+        self.sender.send(Batch { load, _room: room }).await.is_ok()
     }
 
-    fn try_put(&self, told: Arc<Told>) -> bool {
-        let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(permits(&told)) else { return false };
-        self.sender.try_send(Batch { told, _room: room }).is_ok()
+    fn try_put(&self, load: Load) -> bool {
+        let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(load.permits()) else { return false };
+        self.sender.try_send(Batch { load, _room: room }).is_ok()
     }
 
-    fn try_send(&self, told: Arc<Told>) {
-        let notes = told.notes.len() as u64;
-        if !self.try_put(told) {
-            self.gauge.missed.fetch_add(notes, Ordering::Relaxed);
+    fn try_send(&self, load: Load) {
+        let events = load.count();
+        if !self.try_put(load) {
+            self.gauge.missed.fetch_add(events, Ordering::Relaxed);
         }
     }
-}
-
-/// A batch heavier than the whole lane goes alone.
-fn permits(told: &Told) -> u32 {
-    u32::try_from(told.weight).unwrap_or(LANE_BYTES).clamp(1, LANE_BYTES)
 }
 
 /// Counts notes as missed unless they are set to none.
@@ -195,14 +220,23 @@ impl Teller {
 
     /// Hands notes to every sink. Waits for room; what is dropped meanwhile is counted as missed.
     pub(super) async fn tell(&self, told: &Arc<Told>) {
+        self.send(Load::Notes(Arc::clone(told))).await;
+    }
+
+    /// The same with news of the process.
+    pub(super) async fn tell_news(&self, now: Timestamp, news: News) {
+        self.send(Load::News(now, Arc::new(news))).await;
+    }
+
+    async fn send(&self, load: Load) {
         for lane in self.lanes.iter() {
-            lane.send(Arc::clone(told)).await;
+            lane.send(load.clone()).await;
         }
     }
 
     /// The same without waiting.
     pub(super) fn tell_now(&self, told: &Arc<Told>) {
-        self.lanes.iter().for_each(|lane| lane.try_send(Arc::clone(told)));
+        self.lanes.iter().for_each(|lane| lane.try_send(Load::Notes(Arc::clone(told))));
     }
 }
 
@@ -273,7 +307,7 @@ async fn consume(mut receiver: mpsc::Receiver<Batch>, mut sinks: Sinks, gauge: A
             break;
         }
         for batch in batches.drain(..) {
-            take(&mut sinks, &batch.told);
+            take(&mut sinks, &batch.load);
             gauge.stuck.store(false, Ordering::Release);
             flush_at = flush_at.or_else(|| Some(Instant::now() + FLUSH_EVERY));
         }
@@ -291,9 +325,14 @@ async fn consume(mut receiver: mpsc::Receiver<Batch>, mut sinks: Sinks, gauge: A
     own_up(&gauge);
 }
 
-fn take(sinks: &mut Sinks, told: &Told) {
-    for note in &told.notes {
-        sinks.iter_mut().for_each(|sink| sink.take(&told.session, told.now, note));
+fn take(sinks: &mut Sinks, load: &Load) {
+    match load {
+        Load::Notes(told) => {
+            for note in &told.notes {
+                sinks.iter_mut().for_each(|sink| sink.take(&told.session, told.now, note));
+            }
+        }
+        Load::News(now, news) => sinks.iter_mut().for_each(|sink| sink.news(*now, news)),
     }
 }
 

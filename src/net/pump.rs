@@ -1,7 +1,7 @@
 //! One session's task: both sockets, the [`Session`] between them, nobody else.
 //!
 //! ```text
-//!   turn: write what is to be sent -> stop? tick? -> read each side once into the thread's scratch, hand it over
+//!   turn: write what is to be sent -> stop? policy? tick? -> read each side once into the thread's scratch, hand it over
 //!     ^                                                        |
 //!     +---- tell (notes to the consumer) <- act (dial, TLS, close) <- the session said something
 //! ```
@@ -103,6 +103,8 @@ pub(super) struct Pump {
     stopping: bool,
     /// The client's first byte may still be that of a TLS handshake.
     sniffing: bool,
+    /// The number of the policy that the session has.
+    policy: u64,
     /// What other sessions say, once this one could be resumed.
     mailbox: Option<Mailbox>,
     /// Who is to have this session's state.
@@ -111,6 +113,7 @@ pub(super) struct Pump {
 
 impl Drop for Pump {
     fn drop(&mut self) {
+        self.shared.policies.leave(self.info.number);
         if self.mailbox.is_some() {
             self.shared.lobby.release(self.info.number);
         }
@@ -123,7 +126,8 @@ impl Pump {
         let peer: Arc<str> = tcp.peer_addr().map_or_else(|_| "?".to_owned(), |peer| peer.to_string()).into();
         let clock = shared.clock;
         let now = clock.now();
-        let (route, policy) = (Arc::clone(&shared.route), Arc::clone(&shared.policy));
+        let (route, policy) = (Arc::clone(&shared.route), shared.policies.newest());
+        let policy_number = policy.number;
         let session = Session::new(now, route, policy, number, &peer, super::tls::random_seed());
         wire::tune(&tcp);
         let mut out = Outbox { watched: shared.watched, ..Outbox::default() };
@@ -149,6 +153,7 @@ impl Pump {
             not_before: now,
             look_at: None,
             stopping: false,
+            policy: policy_number,
             mailbox: None,
             heir: None,
         }
@@ -158,6 +163,9 @@ impl Pump {
     pub(super) async fn run(&mut self) {
         // A task's waker is always the same one, so one registration lasts; that we are to stop is read from a flag.
         poll_fn(|cx| Poll::Ready(self.stop.as_mut().poll(cx).is_ready())).await;
+        // The same goes for a new policy: the flag is its number.
+        let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+        self.shared.policies.enter(self.info.number, waker);
         loop {
             self.tell().await;
             if !self.out.acts.is_empty() {
@@ -317,12 +325,17 @@ impl Pump {
         self.feed(Input::Eof(side));
     }
 
-    /// Tells the session that it is time or that it has to stop; whether there was such news.
+    /// Tells the session that it is time, that it has to stop or that it has a new policy; whether there was such news.
     fn heed(&mut self, cx: &mut Context<'_>) -> bool {
         self.now = self.clock.now();
         if self.shared.is_stopping() && !self.stopping {
             self.stopping = true;
             self.feed(Input::Stop);
+            return true;
+        }
+        if let Some(policy) = self.shared.policies.newer_than(self.policy) {
+            self.policy = policy.number;
+            self.feed(Input::Policy(policy));
             return true;
         }
         if self.look_after(cx) || self.listen(cx) {

@@ -1,8 +1,8 @@
-//! An error has one defined condition. It takes the tree to see it, which is built for errors only.
+//! An error has one defined condition.
 
-use super::{Enforce, Finding, Mode, Modes, Rule, RuleInfo};
-use crate::xml::Element;
-use crate::xmpp::{Side, ns};
+use super::iq::{Iq, IqType};
+use super::{Broken, Enforce, Rule, RuleInfo};
+use crate::xmpp::ns;
 
 pub(super) const INFO: RuleInfo = RuleInfo {
     rule: Rule::ErrorCondition,
@@ -15,16 +15,31 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     enforced: "Sent on with the first of them only.",
 };
 
-/// Checks an iq of type error: every `<error/>` it has, for there should be one only, and each library picks its own.
-pub fn conditions(iq: &Element, sender: Side, modes: &Modes, found: &mut Vec<Finding>) -> Option<Enforce> {
-    let mode = modes.get(sender, Rule::ErrorCondition);
-    let errors = || iq.children().filter(|child| child.is(ns::CLIENT, "error"));
-    let defined = || errors().flat_map(Element::children).filter(|c| c.ns == ns::STANZA_ERRORS && c.name != "text");
-    if mode == Mode::Off || defined().count() < 2 {
+/// So many are named.
+const NAMED: usize = 5;
+
+/// Looks into every `<error/>`, for there should be one only, and each library picks its own.
+pub(super) fn judge(iq: &Iq<'_>) -> Option<Broken> {
+    if !matches!(iq.kind, IqType::Error) || iq.head.errors == 0 {
         return None;
     }
-    let names: Vec<_> = defined().take(5).map(|c| c.name.as_str()).collect();
-    let text = format!("an error must have one defined condition; this one has {}", names.join(", "));
-    found.push(Finding::violation(Rule::ErrorCondition, text));
-    (mode == Mode::Enforce).then_some(Enforce::FirstCondition)
+    let (mut first, mut more, mut named) = (None, String::new(), 1);
+    let (mut inside, mut walk) = (false, iq.view.inside(2));
+    while let Some(inner) = walk.next() {
+        if inner.level == 1 {
+            inside = inner.is(ns::CLIENT, "error");
+        } else if inside && inner.name != "text" && inner.ns() == ns::STANZA_ERRORS {
+            if first.is_none() {
+                first = Some(inner.name);
+            } else if named < NAMED {
+                named += 1;
+                more = format!("{more}, {}", inner.name);
+            } else {
+                break;
+            }
+        }
+    }
+    let first = first.filter(|_| named > 1)?;
+    let text = format!("an error must have one defined condition; this one has {first}{more}");
+    Some(Broken::new(Rule::ErrorCondition, text, Enforce::FirstCondition))
 }

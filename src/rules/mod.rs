@@ -22,7 +22,6 @@ mod stray_error;
 
 pub use catalog::{RuleInfo, catalog};
 pub use duplicate_id::duplicate;
-pub use error_condition::conditions;
 pub use iq_spoof::spoofed;
 pub use rule3_answered::{Overdue, late, late_and_forgotten, table_full, unanswered};
 pub use rule4_unasked::unasked;
@@ -224,8 +223,8 @@ pub enum Enforce {
 }
 
 /// Checks one stanza against every rule that is not off. Appends findings; gives what to do if an enforced rule is
-/// broken (the first in rule order that has something to do). Only `{jabber:client}iq` is looked at.
-pub fn check(stanza: &View<'_>, sender: Side, modes: &Modes, found: &mut Vec<Finding>) -> Option<Enforce> {
+/// broken, and which (the first in rule order that has something to do). Only `{jabber:client}iq` is looked at.
+pub fn check(stanza: &View<'_>, sender: Side, modes: &Modes, found: &mut Vec<Finding>) -> Option<(Rule, Enforce)> {
     if !stanza.is(ns::CLIENT, "iq") {
         return None;
     }
@@ -238,7 +237,7 @@ pub fn check(stanza: &View<'_>, sender: Side, modes: &Modes, found: &mut Vec<Fin
         }
         let Some(broken) = judge(&iq) else { continue };
         let enforced = broken.action.filter(|_| mode == Mode::Enforce);
-        action = action.or(enforced);
+        action = action.or_else(|| enforced.map(|enforced| (*rule, enforced)));
         found.push(Finding { rule: Some(*rule), code: broken.code, severity: broken.severity, text: broken.text });
     }
     action
@@ -257,6 +256,7 @@ const TABLE: &[(Rule, Judge)] = &[
     (Rule::ErrorChild, rule7_error_child::judge),
     (Rule::StrayError, stray_error::judge),
     (Rule::PayloadNamespace, payload_namespace::judge),
+    (Rule::ErrorCondition, error_condition::judge),
 ];
 
 /// What a rule says of an iq that breaks it.

@@ -1,11 +1,11 @@
 //! What only one's own server may send: roster pushes, carbons, results of an archive.
 //!
-//! Takes a stanza from the server and whose session it is, gives findings. Must not build a tree for a message in which
-//! nothing of this can be. The namespaces are looked for as text: one that is spelt with references makes a tree be built.
+//! Takes a stanza from the server and whose session it is, gives findings. Must not build a tree, nor walk along a message in
+//! which nothing of this can be. The namespaces are looked for as text: a reference that could spell one is walked after.
 
 use super::iq::quoted;
 use super::{Enforce, Finding, Mode, Modes, Rule, RuleInfo};
-use crate::xml::{Element, View, parse_element};
+use crate::xml::View;
 use crate::xmpp::{Account, Condition, Kind, Peer, Side, StanzaError, ns};
 use memchr::memmem::Finder;
 use std::sync::LazyLock;
@@ -50,7 +50,7 @@ pub fn is_archive(namespace: &str) -> bool {
     namespace.starts_with(MAM)
 }
 
-/// Checks who a stanza from the server comes from. `asked`: whether this peer's archive is being asked.
+/// Checks who a stanza from the server comes from; gives what to do if an enforced rule is broken, and which. `asked`: whether this peer's archive is being asked.
 pub fn check_sender(
     stanza: &View<'_>,
     kind: Kind,
@@ -58,7 +58,7 @@ pub fn check_sender(
     modes: &Modes,
     asked: &dyn Fn(Peer) -> bool,
     found: &mut Vec<Finding>,
-) -> Option<Enforce> {
+) -> Option<(Rule, Enforce)> {
     match kind {
         Kind::Iq => push(stanza, account, modes.get(Side::Server, Rule::PushSpoof), found),
         Kind::Message if may_carry(stanza) => {
@@ -71,19 +71,22 @@ pub fn check_sender(
 }
 
 /// Looks into a message of a stranger for copies that only an account's own server may make.
-fn copies(stanza: &View<'_>, modes: &Modes, asked: &dyn Fn() -> bool, found: &mut Vec<Finding>) -> Option<Enforce> {
+fn copies(
+    stanza: &View<'_>,
+    modes: &Modes,
+    asked: &dyn Fn() -> bool,
+    found: &mut Vec<Finding>,
+) -> Option<(Rule, Enforce)> {
     if [Rule::CarbonSpoof, Rule::ArchiveSpoof].iter().all(|rule| modes.get(Side::Server, *rule) == Mode::Off) {
         return None;
     }
-    let message = parse_element(stanza.bytes, stanza.root, stanza.head).ok();
+    let [carbon, archived] = carried(stanza);
     let from = stanza.from();
     let mut done = None;
-    for (rule, what) in [(Rule::CarbonSpoof, "a carbon"), (Rule::ArchiveSpoof, "a message of an archive")] {
+    for (rule, what, forged) in
+        [(Rule::CarbonSpoof, "a carbon", carbon), (Rule::ArchiveSpoof, "a message of an archive", archived && !asked())]
+    {
         let mode = modes.get(Side::Server, rule);
-        let forged = match &message {
-            Some(message) => carries(rule, message) && !(rule == Rule::ArchiveSpoof && asked()),
-            None => true, // what the tree's parser does not take might hold anything
-        };
         if mode == Mode::Off || !forged {
             continue;
         }
@@ -93,13 +96,13 @@ fn copies(stanza: &View<'_>, modes: &Modes, asked: &dyn Fn() -> bool, found: &mu
         );
         found.push(Finding::violation(rule, text));
         if mode == Mode::Enforce {
-            done = Some(Enforce::Drop);
+            done = done.or(Some((rule, Enforce::Drop)));
         }
     }
     done
 }
 
-fn push(stanza: &View<'_>, account: &Account, mode: Mode, found: &mut Vec<Finding>) -> Option<Enforce> {
+fn push(stanza: &View<'_>, account: &Account, mode: Mode, found: &mut Vec<Finding>) -> Option<(Rule, Enforce)> {
     if mode == Mode::Off || stanza.kind().as_deref() != Some("set") || !holds_a_roster(stanza) {
         return None;
     }
@@ -117,7 +120,7 @@ fn push(stanza: &View<'_>, account: &Account, mode: Mode, found: &mut Vec<Findin
             let text = format!("a roster push from {from}, who is not the account");
             found.push(Finding::violation(Rule::PushSpoof, text));
             let error = StanzaError::new(Condition::ServiceUnavailable);
-            (mode == Mode::Enforce).then_some(Enforce::Bounce(error))
+            (mode == Mode::Enforce).then_some((Rule::PushSpoof, Enforce::Bounce(error)))
         }
     }
 }
@@ -125,9 +128,11 @@ fn push(stanza: &View<'_>, account: &Account, mode: Mode, found: &mut Vec<Findin
 /// Whether any child is a roster. There should be one child only (rule 5); with more, each library picks its own.
 fn holds_a_roster(stanza: &View<'_>) -> bool {
     let first = stanza.head.payload.is_some_and(|payload| stanza.name_is(&payload, ns::ROSTER, "query"));
-    let any = |iq: &Element| iq.children().any(|child| child.is(ns::ROSTER, "query"));
-    let more = stanza.head.children > 1;
-    first || more && parse_element(stanza.bytes, stanza.root, stanza.head).ok().as_ref().is_some_and(any)
+    let more = || {
+        let mut walk = stanza.inside(1);
+        std::iter::from_fn(|| walk.next().map(|child| child.is(ns::ROSTER, "query"))).any(|roster| roster)
+    };
+    first || stanza.head.children > 1 && more()
 }
 
 /// Whether a carbon or an archive's message can be in there at all.
@@ -138,9 +143,15 @@ fn may_carry(stanza: &View<'_>) -> bool {
         || stanza.root.decls.iter().any(|(_, namespace)| namespace.starts_with(CARBONS) || namespace.starts_with(MAM))
 }
 
-fn carries(rule: Rule, message: &Element) -> bool {
-    message.children().any(|child| match rule {
-        Rule::CarbonSpoof => child.ns.starts_with(CARBONS) && matches!(child.name.as_str(), "received" | "sent"),
-        _ => is_archive(&child.ns) && child.name == "result",
-    })
+/// Whether there is a carbon among its children, and whether an archive's message.
+fn carried(stanza: &View<'_>) -> [bool; 2] {
+    let (mut found, mut walk) = ([false; 2], stanza.inside(1));
+    while let Some(child) = walk.next() {
+        match child.name {
+            "received" | "sent" if !found[0] => found[0] = child.ns().starts_with(CARBONS),
+            "result" if !found[1] => found[1] = is_archive(child.ns()),
+            _ => {}
+        }
+    }
+    found
 }

@@ -8,15 +8,15 @@ use super::failure::{self, Failure};
 use super::hooks::{Hook, On};
 use super::run::Effects;
 use super::stanza::{Saved, Stanza};
-use super::{Ask, Event, Memory, Outcome, Reply, ScriptSet, Send, Verdict};
-use super::{budget, counts, element, log, memory, run, verdict};
+use super::{Ask, Event, Memory, Outcome, Reply, ScriptLimits, ScriptSet, Send, Verdict};
+use super::{budget, counts, element, log, memory, run, verdict, watch};
 use crate::xml::{Element, View};
 use crate::xmpp::{Facts, Kind, Phase};
 use rhai::{CallFnOptions, Dynamic, FuncArgs, Scope};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Who is called, in the words of people.
-struct Called<'a> {
+pub(super) struct Called<'a> {
     /// The script's place in its set.
     at: usize,
     function: &'a str,
@@ -27,12 +27,13 @@ struct Called<'a> {
 }
 
 impl<'a> Called<'a> {
-    const fn hook(at: usize, hook: &Hook) -> Self {
+    pub(super) const fn hook(at: usize, hook: &Hook) -> Self {
         Self { at, function: hook.name, on: Some(hook.on), line: hook.line }
     }
 
     fn by(&self, script: &Script) -> String {
         match self.line {
+            _ if script.source.is_some() => script.name.clone(),
             0 => format!("{}: {}", script.name, self.function),
             line => format!("{}:{line}", script.name),
         }
@@ -292,7 +293,7 @@ impl ScriptSet {
         let bound = facts.phase == Phase::Bound;
         run::begin(facts.now, bound, self.limits, state, &script.functions, memory.next_timer, Some(&self.shared));
         let begun = self.stopwatch.map(|now| now());
-        let ran = call(script, called, arguments).and_then(judge);
+        let ran = call(script, called, arguments, self.limits).and_then(judge);
         let nanos = self.stopwatch.zip(begun).map_or(0, |(now, begun)| now().saturating_sub(begun));
         let (effects, mut state, next_timer) = run::end();
         memory.next_timer = next_timer;
@@ -316,14 +317,17 @@ impl ScriptSet {
                 outcome.failed = true;
                 outcome.logs.extend(log::lines(effects.logs, &script.name));
                 if member.tells(failure.line, failure.column) {
-                    outcome.errors.push(failure::located(&script.path, &failure));
+                    outcome.errors.push(script.located(&failure));
                 }
                 if suspends {
                     let (times, seconds) = (self.limits.failures, counts::SUSPENDED / 1_000_000);
-                    let (path, function) = (script.path.display(), called.function);
-                    outcome.errors.push(format!(
-                        "{path}: {function} has failed {times} times in a row and is not called for {seconds} s"
-                    ));
+                    let who = match script.source {
+                        Some(_) => format!("{}: it", script.path.display()),
+                        None => format!("{}: {}", script.path.display(), called.function),
+                    };
+                    outcome
+                        .errors
+                        .push(format!("{who} has failed {times} times in a row and is not called for {seconds} s"));
                 }
                 None
             }
@@ -380,14 +384,21 @@ struct Passing<'a> {
 }
 
 /// Calls a function. A panic in Rhai or below is a failure of this script like any other.
-fn call(script: &Script, called: &Called<'_>, arguments: impl FuncArgs) -> Result<Dynamic, Failure> {
+pub(super) fn call(
+    script: &Script,
+    called: &Called<'_>,
+    arguments: impl FuncArgs,
+    limits: ScriptLimits,
+) -> Result<Dynamic, Failure> {
     // The script's body has run when it was compiled; it is not run again.
     let options = CallFnOptions::new().eval_ast(false).rewind_scope(false);
     budget::begin(false);
+    watch::begin(limits.millis);
     let ran = catch_unwind(AssertUnwindSafe(|| {
         let mut scope = Scope::new();
         script.engine.call_fn_with_options::<Dynamic>(options, &mut scope, &script.ast, called.function, arguments)
     }));
+    watch::end();
     match ran {
         Ok(Ok(returned)) => Ok(returned),
         Ok(Err(error)) => Err(failure::explain(*error).or_line(called.line)),

@@ -2,6 +2,7 @@
 
 use super::failure::{self, Failure};
 use super::hooks::{self, Hook, Hooks, On};
+use super::oneliner::Source;
 use super::run::{self, Functions};
 use super::state::Kept;
 use super::{LoadError, ScriptLimits, budget, engine, lists, literals, members, sharing, wants};
@@ -25,7 +26,9 @@ pub(super) struct Script {
     pub(super) functions: Functions,
     /// The files of its lists.
     pub(super) lists: Vec<PathBuf>,
-    hooks: Hooks,
+    /// For one without a file: what its user wrote.
+    pub(super) source: Option<Source>,
+    pub(super) hooks: Hooks,
 }
 
 impl Script {
@@ -36,6 +39,17 @@ impl Script {
     /// The hook for a kind of stanza: its own, or else the one for what has none.
     pub(super) fn hook_for(&self, kind: Kind) -> Option<&Hook> {
         self.hook(On::kind(kind)).or_else(|| self.hook(On::Stanza))
+    }
+
+    /// Where and why it failed, in words: in the file, or in what the user wrote.
+    pub(super) fn located(&self, failure: &Failure) -> String {
+        match &self.source {
+            Some(source) => {
+                let told = source.told(failure.line, failure.column, &failure.reason);
+                format!("{}: {told}", self.name)
+            }
+            None => failure::located(&self.path, failure),
+        }
     }
 
     /// A bit for each hook it has.
@@ -91,7 +105,8 @@ pub(super) fn compile(path: &Path, text: &str, limits: ScriptLimits) -> Result<S
     }
     let functions = ast.iter_functions().map(|function| (function.name.to_owned(), function.params.len())).collect();
     let name = path.file_name().map_or_else(|| path.to_string_lossy(), |name| name.to_string_lossy()).into_owned();
-    Ok(Script { path: path.to_owned(), name, engine, ast, digest: digest(text), functions, lists: list_files, hooks })
+    let (path, digest, lists, source) = (path.to_owned(), digest(text), list_files, None);
+    Ok(Script { path, name, engine, ast, digest, functions, lists, source, hooks })
 }
 
 /// The line that defines a constant, from 1; 0 if none does so plainly.

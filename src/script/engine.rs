@@ -4,7 +4,9 @@
 //! closures either (rhai's feature `no_closure`): a captured variable is shared, and a cycle of shared values is never freed.
 
 use super::state::State;
-use super::{ScriptLimits, edit, hours, jid, log, patterns, session, sharing, stanza, state, timers, verdict};
+use super::{
+    ScriptLimits, edit, hours, jid, log, patterns, session, sharing, stanza, state, strings, timers, verdict, watch,
+};
 use rhai::packages::{Package as _, StandardPackage};
 use rhai::{Dynamic, Engine, EvalAltResult, OptimizationLevel, Shared};
 use std::sync::LazyLock;
@@ -17,13 +19,10 @@ pub(super) fn fail<T>(text: impl Into<String>) -> Fallible<T> {
     Err(text.into().into())
 }
 
-/// Nesting of expressions: outside and inside functions. With the call depth it bounds the native stack.
-const EXPRESSION_DEPTH: (usize, usize) = (64, 32);
+/// Nesting of expressions outside of functions, where there are no calls.
+const EXPRESSION_DEPTH: usize = 64;
 /// Variables alive in one function.
 const VARIABLES: usize = 128;
-/// Elements of an array, and of a map, those inside of its elements included: Rhai compares, prints and frees nested values
-/// by recursion, and some 1,300 levels of both together overflow the 2 MiB stack of a worker thread (measured).
-const ELEMENTS: (usize, usize) = (500, 200);
 
 /// Rhai's own functions: large, and the same for every script.
 static STANDARD: LazyLock<Shared<rhai::Module>> = LazyLock::new(|| StandardPackage::new().as_shared_module());
@@ -42,10 +41,14 @@ pub(super) fn engine(limits: ScriptLimits) -> Engine {
     engine.set_optimization_level(OptimizationLevel::None);
     engine.set_max_operations(limits.operations);
     engine.set_max_call_levels(limits.call_depth);
-    engine.set_max_string_size(limits.size);
-    engine.set_max_array_size(limits.size.min(ELEMENTS.0));
-    engine.set_max_map_size(limits.size.min(ELEMENTS.1));
-    engine.set_max_expr_depths(EXPRESSION_DEPTH.0, EXPRESSION_DEPTH.1);
+    engine.set_max_string_size(limits.string_bytes);
+    engine.set_max_array_size(limits.array);
+    engine.set_max_map_size(limits.map);
+    engine.set_max_expr_depths(EXPRESSION_DEPTH, limits.expression_depth);
+    engine.on_progress(|operations| {
+        let over = operations.is_multiple_of(watch::EVERY) && watch::is_over();
+        over.then(|| Dynamic::from(TOO_LONG))
+    });
     engine.set_max_variables(VARIABLES);
     // `curry` is not counted by any limit: a function curried with itself doubles each time.
     for symbol in ["eval", "import", "export", "sleep", "curry"] {
@@ -58,14 +61,17 @@ pub(super) fn engine(limits: ScriptLimits) -> Engine {
     hours::register(&mut engine);
     jid::register(&mut engine);
     log::register(&mut engine);
-    patterns::register(&mut engine, limits.size);
+    patterns::register(&mut engine, limits.string_bytes);
     session::register(&mut engine);
     sharing::register(&mut engine);
     stanza::register(&mut engine);
     state::register(&mut engine);
+    strings::register(&mut engine);
     timers::register(&mut engine);
     verdict::register(&mut engine);
     engine
 }
 
+/// What ends a run that takes too much time.
+const TOO_LONG: &str = "it ran too long: over the limit of time";
 const NO_SLEEP: &str = "a hook cannot sleep: the session would stand still";

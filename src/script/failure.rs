@@ -37,7 +37,12 @@ fn reason(error: &EvalAltResult) -> String {
     match error {
         EvalAltResult::ErrorTooManyOperations(_) => "it ran too long: over the limit of operations".to_owned(),
         EvalAltResult::ErrorStackOverflow(_) => "calls nest too deep: over the limit of call depth".to_owned(),
-        EvalAltResult::ErrorDataTooLarge(what, _) => format!("{what}: over the limit of size"),
+        EvalAltResult::ErrorDataTooLarge(what, _) => {
+            let key = ["string", "array", "map"].into_iter().find(|key| what.to_lowercase().contains(key));
+            let key = key.map(|key| if key == "string" { " (string_bytes)".to_owned() } else { format!(" ({key})") });
+            format!("{what}: over the limit of size{}", key.unwrap_or_default())
+        }
+        EvalAltResult::ErrorTerminated(why, _) => why.to_string(),
         // What the API says, and what a script throws.
         EvalAltResult::ErrorRuntime(value, _) if !value.is_unit() => value.to_string(),
         EvalAltResult::ErrorFunctionNotFound(signature, _) => {

@@ -4,42 +4,41 @@
 //! so the script's own text is asked which of them it was. Must not know any value.
 
 use super::engine::{Fallible, fail};
+use super::reference;
 use rhai::{Dynamic, Engine, NativeCallContext};
 
-/// A type, what it is called in a sentence, its properties, its functions.
-type Members = (&'static str, &'static str, &'static str, &'static str);
-
-const MEMBERS: [Members; 7] = [
-    (
-        "Stanza",
-        "a stanza",
-        "kind, direction, type, id, to, from, lang, ns, name, payload_ns, payload_name and size",
-        "attr, set_attr, remove_attr, find, find_all, count, children, text, set_text, append, replace, remove and to_xml",
-    ),
-    (
-        "Element",
-        "an element",
-        "name and ns",
-        "attr, set_attr, remove_attr, find, find_all, count, children, text, set_text, append, replace, remove and to_xml",
-    ),
-    ("Session", "a session", "jid, bare, domain, peer and number", "to_client and to_server"),
-    ("Jid", "a jid", "full, bare, local, domain and resource", ""),
-    ("List", "a list", "no properties", "contains, covers and len"),
-    (
-        "Shared",
-        "shared",
-        "whatever was set",
-        "get, set, incr, expire, remove, contains, push, list, has, take and throttle",
-    ),
-    ("Time", "a time", "year, month, day, hour, minute, second, weekday, unix and iso", ""),
+/// What the types are called in a sentence.
+const WHO: [(&str, &str); 8] = [
+    ("Stanza", "a stanza"),
+    ("Element", "an element"),
+    ("Session", "a session"),
+    ("Jid", "a jid"),
+    ("State", "the state"),
+    ("List", "a list"),
+    ("Shared", "shared"),
+    ("Time", "a time"),
 ];
+
+fn who(of: &str) -> Option<&'static str> {
+    WHO.iter().find(|(known, _)| *known == of).map(|(_, who)| *who)
+}
+
+/// Names in a sentence.
+fn joined(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [others @ .., last] => format!("{} and {last}", others.join(", ")),
+    }
+}
 
 /// A property that is not there.
 pub(super) fn no_property<T>(of: &str, name: &str) -> Fallible<T> {
-    let Some((of, who, properties, _)) = MEMBERS.iter().find(|(known, ..)| *known == of) else {
+    let Some(who) = who(of) else {
         return fail(format!("there is no property {name}"));
     };
-    let instead = if matches!(*of, "Stanza" | "Element") {
+    let properties = joined(&reference::names(of, true));
+    let instead = if matches!(of, "Stanza" | "Element") {
         format!("; an attribute of that name is [{name:?}]")
     } else {
         String::new()
@@ -51,7 +50,8 @@ pub(super) fn no_property<T>(of: &str, name: &str) -> Fallible<T> {
 pub(super) fn no_function(signature: &str) -> Option<String> {
     let (name, arguments) = signature.split_once(" (")?;
     let first = arguments.trim_end_matches(')').split(", ").next()?;
-    let (_, who, _, functions) = MEMBERS.iter().find(|(known, ..)| *known == first && !known.is_empty())?;
+    let who = who(first)?;
+    let functions = joined(&reference::names(first, false));
     let arguments = arguments.replace("&str | ImmutableString | String", "string");
     let has = if functions.is_empty() { String::new() } else { format!("; the functions of {who} are {functions}") };
     Some(format!("there is no function {name}({arguments}{has}"))

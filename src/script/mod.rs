@@ -5,12 +5,14 @@
 
 mod budget;
 mod call;
+mod check;
 mod compile;
 mod counts;
 mod edit;
 mod element;
 mod engine;
 mod failure;
+mod filter;
 mod hooks;
 mod hours;
 mod jid;
@@ -20,22 +22,32 @@ mod log;
 mod members;
 mod memory;
 mod names;
+mod oneliner;
 mod path;
 mod patterns;
+mod reference;
 mod run;
 mod session;
 mod shared;
 mod sharing;
 mod stanza;
 mod state;
+mod strings;
 mod timers;
 mod tree;
 mod verdict;
 mod wants;
+mod watch;
 
 pub use counts::HookCount;
+pub use filter::Filter;
 pub use memory::{Memory, named};
+pub use oneliner::{Deed, OneLiner};
+pub use reference::definitions;
 pub use shared::Shared;
+pub use watch::Watch;
+
+pub use check::{Complaint, Severity, check, hooks};
 
 use crate::xml::{Element, View};
 use crate::xmpp::{Kind, Side, StanzaError, StreamCondition};
@@ -51,27 +63,45 @@ pub struct ScriptLimits {
     pub operations: u64,
     /// Call depth.
     pub call_depth: usize,
-    /// Bytes of a string; elements of an array or map, which however are never more than 500 and 200.
-    pub size: usize,
+    /// How deep an expression may nest; with the call depth it bounds the native stack.
+    pub expression_depth: usize,
+    /// Bytes of a string. A run cannot take more memory than about a sixth of its operations times this.
+    pub string_bytes: usize,
+    /// Elements of an array, those inside of its elements included; at most [`ScriptLimits::MOST_ARRAY`].
+    pub array: usize,
+    /// Elements of a map, likewise; at most [`ScriptLimits::MOST_MAP`].
+    pub map: usize,
+    /// Milliseconds, where somebody looks at a clock ([`Watch`]).
+    pub millis: u64,
     /// Stanzas it may send, and requests it may ask, together.
     pub sends: usize,
     /// Their bytes.
     pub send_bytes: usize,
     /// Bytes that a script may keep in the `state` of one session.
-    pub state: usize,
+    pub state_bytes: usize,
     /// A hook that fails so often in a row is suspended for a minute; 0: never.
     pub failures: u32,
 }
 
 impl ScriptLimits {
+    /// Rhai compares, prints and frees nested values by recursion, and some 1,300 levels of arrays and maps together overflow
+    /// the 2 MiB stack of a worker thread (measured).
+    pub const MOST_ARRAY: usize = 500;
+    /// See [`ScriptLimits::MOST_ARRAY`].
+    pub const MOST_MAP: usize = 200;
+
     /// As they are if nobody says otherwise.
     pub const DEFAULT: Self = Self {
         operations: 50_000,
         call_depth: 32,
-        size: 256 * 1024,
+        expression_depth: 32,
+        string_bytes: 64 * 1024,
+        array: Self::MOST_ARRAY,
+        map: Self::MOST_MAP,
+        millis: 500,
         sends: 256,
         send_bytes: 1 << 20,
-        state: 64 * 1024,
+        state_bytes: 64 * 1024,
         failures: 10,
     };
 }
@@ -262,10 +292,13 @@ impl ScriptSet {
     }
 
     fn add(&mut self, path: &Path, text: &str, limits: ScriptLimits) -> Result<(), LoadError> {
-        let script = compile::compile(path, text, limits)?;
+        self.push(compile::compile(path, text, limits)?);
+        Ok(())
+    }
+
+    fn push(&mut self, script: Script) {
         self.hooks |= script.bits();
         self.scripts.push(script);
-        Ok(())
     }
 
     /// Measures how long hooks take.

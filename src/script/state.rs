@@ -6,7 +6,7 @@
 use super::element::Element;
 use super::engine::{Fallible, fail};
 use super::jid::Jid;
-use super::{budget, members, run};
+use super::{budget, members, run, timers};
 use rhai::{Dynamic, Engine, FuncRegistration, ImmutableString, Map};
 
 /// How deep values may stand inside of each other.
@@ -113,6 +113,9 @@ fn weigh(value: &Dynamic, depth: usize) -> Result<usize, String> {
     if let Ok(text) = value.as_immutable_string_ref() {
         return Ok(VALUE_BYTES + text.len());
     }
+    if value.is::<timers::Number>() {
+        return Ok(VALUE_BYTES);
+    }
     if let Some(jid) = value.read_lock::<Jid>() {
         return Ok(VALUE_BYTES + jid.weight());
     }
@@ -194,7 +197,7 @@ fn get(key: &str) -> Dynamic {
 
 fn put(key: &str, value: Dynamic) -> Fallible<()> {
     run::with(|run| {
-        let most = run.limits.state;
+        let most = run.limits.state_bytes;
         run.state.set(key, value, most)
     })
 }

@@ -17,6 +17,10 @@ const LEAST_EVERY: f64 = 0.1;
 /// What the function of a timer is called with, as far as it takes it.
 const TAKES: &str = "(session, value)";
 
+/// A timer as scripts have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Number(i64);
+
 /// A timer of a session.
 #[derive(Clone, Debug)]
 pub(super) struct Timer {
@@ -98,16 +102,19 @@ pub(super) fn register(engine: &mut Engine) {
         engine.register_fn(name, move |seconds: i64, function: &str| whole(seconds, function, Dynamic::UNIT));
         engine.register_fn(name, whole);
     }
-    engine.register_fn("cancel", |timer: i64| run::with(|run| run.cancel(timer)));
+    engine.register_type_with_name::<Number>("Timer");
+    engine.register_fn("cancel", |timer: Number| run::with(|run| run.cancel(timer.0)));
+    // What was kept may never have been set.
+    engine.register_fn("cancel", |(): ()| {});
 }
 
-fn set(name: &str, again: bool, seconds: f64, function: &str, value: Dynamic) -> Fallible<i64> {
+fn set(name: &str, again: bool, seconds: f64, function: &str, value: Dynamic) -> Fallible<Number> {
     let least = if again { LEAST_EVERY } else { SECONDS.0 };
     let micros = micros(name, seconds, least, SECONDS.1)?;
     state::storable(&value)?;
     run::with(|run| {
         run.must_have(function, 2, TAKES)?;
-        run.timer(micros, again, function, value)
+        run.timer(micros, again, function, value).map(Number)
     })
 }
 

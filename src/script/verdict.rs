@@ -2,7 +2,7 @@
 
 use super::Verdict;
 use super::engine::{Fallible, fail};
-use super::{edit, members};
+use super::{edit, members, timers};
 use crate::xml::{Element, View};
 use crate::xmpp::{Condition, ErrorType, Kind, StanzaError, ns};
 use rhai::{Dynamic, Engine};
@@ -75,7 +75,8 @@ fn reply(xml: Dynamic) -> Fallible<Decision> {
 /// # Errors
 /// If it is no verdict, or the answer does not fit the stanza.
 pub(super) fn judge(returned: Dynamic, kind: Kind, stanza: &View<'_>) -> Result<Verdict, String> {
-    if returned.is_unit() {
+    // A number is what the last call gave (`after`, `shared.incr`) and cannot be meant as a verdict.
+    if returned.is_unit() || returned.is_int() || returned.is::<timers::Number>() {
         return Ok(Verdict::Pass);
     }
     let found = members::type_name(&returned);

@@ -93,8 +93,10 @@ impl Core {
     }
 
     fn bounce(&mut self, stanza: Passing<'_>, error: &StanzaError, by: String, found: Vec<Finding>, out: &mut Outbox) {
-        let Some(tree) = self.tree(stanza.side, stanza.view, out) else { return };
-        let Some(mut reply) = error::error_reply(&tree, error, self.policy.legacy_codes) else {
+        let Passing { side, view, .. } = stanza;
+        let opened = if error::may_echo(view) { self.tree(side, view, out) } else { self.shell(side, view, out) };
+        let Some(opened) = opened else { return };
+        let Some(mut reply) = error::error_reply(&opened, error, self.policy.legacy_codes) else {
             return self.carry_out(stanza, Decision::Drop(by), found, out);
         };
         self.address(stanza.side, &mut reply);

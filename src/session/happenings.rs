@@ -138,7 +138,8 @@ impl Core {
     }
 
     fn event(&mut self, event: Event<'_>, out: &mut Outbox) {
-        let _ = self.with_shadow(Side::Client, |scripts, facts, memory| scripts.event(event, facts, memory));
+        let shadow = self.with_shadow(Side::Client, |scripts, facts, memory| scripts.event(event, facts, memory));
+        tell_errors(shadow.as_ref(), out);
         let outcome = self.with_scripts(Side::Client, |scripts, facts, memory| scripts.event(event, facts, memory));
         self.happened(outcome, out);
     }
@@ -176,7 +177,9 @@ impl Core {
     /// The session is over. What was counted goes to its tally.
     pub(super) fn scripts_end(&mut self, out: &mut Outbox) {
         let reason = self.ending.take().unwrap_or_else(|| "over".to_owned());
-        self.event(Event::Close(&reason), out);
+        if self.opened {
+            self.event(Event::Close(&reason), out);
+        }
         self.count_hooks();
     }
 
@@ -187,7 +190,7 @@ impl Core {
 
     /// There are new scripts: what they keep of the session is theirs now.
     pub(super) fn scripts_loaded(&mut self, out: &mut Outbox) {
-        let _ = self.with_shadow(Side::Client, ScriptSet::loaded);
+        tell_errors(self.with_shadow(Side::Client, ScriptSet::loaded).as_ref(), out);
         let outcome = self.with_scripts(Side::Client, ScriptSet::loaded);
         self.happened(outcome, out);
     }
@@ -203,7 +206,9 @@ impl Core {
     /// Time has passed.
     pub(super) fn scripts_due(&mut self, out: &mut Outbox) {
         for _ in 0..TIMERS_AT_ONCE {
-            if self.with_shadow(Side::Client, ScriptSet::due).flatten().is_none() {
+            let shadow = self.with_shadow(Side::Client, ScriptSet::due).flatten();
+            tell_errors(shadow.as_ref(), out);
+            if shadow.is_none() {
                 break;
             }
         }
@@ -267,14 +272,14 @@ impl Core {
         };
         let Some(shadow) = self.with_shadow(side, run) else { return };
         self.tally.shadow[0] += 1;
-        let mut tell = |level, text: String| {
-            out.notes.push(Note::Log(LogLine { level, text, script: "shadow".to_owned() }));
-        };
-        shadow.errors.iter().for_each(|error| tell("warn", format!("failed: {error}")));
+        tell_errors(Some(&shadow), out);
         if (&shadow.verdict, &shadow.element) != (&live.verdict, &live.element) {
             self.tally.shadow[1] += 1;
             let stanza = named(kind, view, side);
-            tell("info", format!("{stanza}: {}, where the live scripts {}", does(&shadow), does(live)));
+            out.notes.push(shadow_line(
+                "info",
+                format!("{stanza}: {}, where the live scripts {}", does(&shadow), does(live)),
+            ));
         }
     }
 
@@ -291,6 +296,16 @@ impl Core {
         self.count_hooks();
         (self.memories, self.asks) = (memories, asks);
     }
+}
+
+fn shadow_line(level: &'static str, text: String) -> Note {
+    Note::Log(LogLine { level, text, script: "shadow".to_owned() })
+}
+
+/// Tells where shadow scripts have failed, which is all that may come of it.
+fn tell_errors(shadow: Option<&Outcome>, out: &mut Outbox) {
+    let errors = shadow.iter().flat_map(|outcome| &outcome.errors);
+    out.notes.extend(errors.map(|error| shadow_line("warn", format!("failed: {error}"))));
 }
 
 /// What scripts do with a stanza, in a word or two.

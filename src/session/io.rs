@@ -28,7 +28,7 @@ pub enum Input<'a> {
     Looked(Option<Box<Snapshot>>),
     /// The state asked for by [`Act::Claim`]; none if it is gone.
     Claimed(Option<Box<Kept>>),
-    /// Another connection asks for the session with that key too, and later: this one leaves it alone.
+    /// The server has let a younger connection resume the session with that key: this one leaves it alone.
     Superseded(SmKey),
     /// Another connection has resumed this session: its state is given up by [`Act::Park`], then it ends.
     Surrender,
@@ -63,11 +63,11 @@ pub enum Act {
     StartTls(Side),
     /// From now on this session can be resumed under that key.
     Enlist(SmKey),
-    /// What is known of the session with that key, parked or living? Nothing changes hands; answer with `Looked`. A session
-    /// that has asked the same before and waits is `Superseded`.
+    /// What is known of the session with that key, parked or living? Nothing changes hands; answer with `Looked`.
     Look(SmKey),
     /// The server has let this session resume the one with that key: take its state from where it is, from a living session
-    /// by `Surrender`; answer with `Claimed`.
+    /// by `Surrender`; answer with `Claimed`. Those that have looked for it before this
+    /// one are `Superseded`.
     Claim(SmKey),
     /// Keep this state until it is claimed or too old. Comes before any `Close` of the session that ends.
     Park(Box<Kept>),

@@ -8,8 +8,8 @@ use super::decide::Decision;
 use super::iq_ledger::{Asker, At, Found, Request, Row, State};
 use super::pipeline::Stage;
 use super::{Origin, Outbox, Pair};
-use crate::rules::{self, Enforce, Finding, Mode, Overdue, Rule};
-use crate::xml::{Element, View, parse_element};
+use crate::rules::{self, Finding, Mode, Overdue, Rule};
+use crate::xml::{Element, View};
 use crate::xmpp::{Condition, Kind, Peer, Side, Timestamp, error, ns};
 use std::borrow::Cow;
 
@@ -71,18 +71,9 @@ impl Core {
         again: bool,
         found: &mut Vec<Finding>,
     ) -> (Role, Option<Decision>) {
-        let tree = parse_element(view.bytes, view.root, view.head).ok();
-        let error = tree.as_ref().and_then(|iq| iq.child(ns::CLIENT, "error"));
         let (role, decision) = self.weigh_answer(side, view, again, found);
         let Role::Answer { at, evicted, .. } = role else { return (role, decision) };
-        let many = tree.as_ref().and_then(|iq| rules::conditions(iq, side, &self.policy.rules, found));
-        let condition = Some(error.and_then(condition).unwrap_or_else(|| Condition::UndefinedCondition.name()));
-        let decision = decision.or_else(|| match many? {
-            Enforce::FirstCondition => tree
-                .as_ref()
-                .map(|iq| Decision::Change(with_first_condition(iq.clone()), Rule::ErrorCondition.code().to_owned())),
-            _ => None,
-        });
+        let condition = Some(known(error::first_condition(view).unwrap_or_default()));
         (Role::Answer { at, condition, evicted }, decision)
     }
 
@@ -346,6 +337,11 @@ impl Core {
         Some(Timestamp(oldest.0.saturating_add(self.policy.iq_timeout)))
     }
 
+    /// Forgets that requests were evicted, once no answer to them can come any more.
+    pub(super) fn forget_evicted(&mut self) {
+        self.iqs.forget_evicted(self.now, EVICTED_MICROS.max(self.policy.iq_timeout.saturating_mul(10)));
+    }
+
     /// Time has passed: whoever has waited too long is told, or has its answer from us.
     pub(super) fn overdue(&mut self, out: &mut Outbox) {
         let Some(since) = self.now.0.checked_sub(self.policy.iq_timeout).map(Timestamp) else { return };
@@ -399,6 +395,9 @@ pub(super) fn rewritten(id: &str) -> Cow<'_, str> {
     }
 }
 
+/// For so long, or ten times `iq_timeout`, evicted requests are known to have been: their answers must not be called unasked.
+const EVICTED_MICROS: u64 = 600_000_000;
+
 /// What a late answer is dropped by.
 const LATE: &str = "late-answer";
 
@@ -425,18 +424,9 @@ pub(super) fn asks_archive(view: &View<'_>) -> bool {
 /// The name of an error's defined condition; one nobody knows is taken for undefined (RFC 6120 §8.3.2).
 pub(super) fn condition(error: &Element) -> Option<&'static str> {
     let defined = error.children().find(|child| child.ns == ns::STANZA_ERRORS && child.name != "text")?;
-    Some(Condition::from_name(&defined.name).unwrap_or(Condition::UndefinedCondition).name())
+    Some(known(&defined.name))
 }
 
-fn with_first_condition(mut iq: Element) -> Element {
-    let mut seen = false;
-    for error in iq.children_mut().filter(|child| child.is(ns::CLIENT, "error")) {
-        error.nodes.retain(|node| match node {
-            crate::xml::Node::Element(c) if c.ns == ns::STANZA_ERRORS && c.name != "text" => {
-                !std::mem::replace(&mut seen, true)
-            }
-            _ => true,
-        });
-    }
-    iq
+fn known(condition: &str) -> &'static str {
+    Condition::from_name(condition).unwrap_or(Condition::UndefinedCondition).name()
 }

@@ -1,7 +1,7 @@
 //! Who owes whom an answer: one row per IQ request under way, one table per requester's side.
 //!
 //! Takes requests as they leave and answers as they come; gives the row an answer belongs to, and what is overdue. Bounded
-//! in rows and in bytes; what is evicted is counted, so that its answer is not taken for an unasked one. Must not judge:
+//! in rows and in bytes; what is evicted is counted for a while, so that its answer is not taken for an unasked one. Must not judge:
 //! what a missing or strange answer means is the business of `iq`.
 //!
 //! ```text
@@ -12,9 +12,11 @@
 //! ```
 //! Rows with one id form a chain in the order of asking: servers answer equal requests in order.
 
+mod evicted;
 mod list;
 
 use crate::xmpp::{Peer, Side, Timestamp};
+use evicted::Evicted;
 use list::{List, NONE};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -154,9 +156,7 @@ struct Table {
     spent: List,
     /// Bytes of all texts.
     text_bytes: usize,
-    /// How many evicted rows still expect an answer that must not pass, and how many one that may.
-    swallow: u32,
-    pass: u32,
+    evicted: Evicted,
 }
 
 /// Rows of one id, in the order of asking.
@@ -185,8 +185,7 @@ impl IqLedger {
 
     /// A request leaves for which there is no row: its answer will not be taken for an unasked one.
     pub(super) fn open_untracked(&mut self, requester: Side) {
-        let table = self.table(requester);
-        table.pass = table.pass.saturating_add(1);
+        self.table(requester).evicted.count(true);
     }
 
     /// The row an answer to `requester` belongs to: the oldest of that id whose peer is `peer`, or else the oldest that `fits`.
@@ -208,7 +207,7 @@ impl IqLedger {
     /// Whether any request of `requester` is under way under this id, or may be: when the table overflowed nobody knows.
     pub(super) fn waits(&self, requester: Side, hash: u64, id: &str) -> bool {
         let table = self.table_ref(requester);
-        table.pass > 0 || table.chain(hash).any(|(_, row)| row.id_seen() == id)
+        table.evicted.may_pass() || table.chain(hash).any(|(_, row)| row.id_seen() == id)
     }
 
     pub(super) fn row(&self, at: At) -> Option<&Row> {
@@ -250,15 +249,17 @@ impl IqLedger {
 
     /// An answer came that belongs to no row: whether it may belong to one that was evicted, and then whether it may pass.
     pub(super) fn evicted(&self, requester: Side) -> Option<bool> {
-        let table = self.table_ref(requester);
-        if table.swallow > 0 { Some(false) } else { (table.pass > 0).then_some(true) }
+        self.table_ref(requester).evicted.expects()
     }
 
     /// One of the evicted has its answer.
     pub(super) fn spend(&mut self, requester: Side, may_pass: bool) {
-        let table = self.table(requester);
-        let counter = if may_pass { &mut table.pass } else { &mut table.swallow };
-        *counter = counter.saturating_sub(1);
+        self.table(requester).evicted.spend(may_pass);
+    }
+
+    /// That there were rows that had to go is forgotten after a time between `age` microseconds and twice as long.
+    pub(super) fn forget_evicted(&mut self, now: Timestamp, age: u64) {
+        self.tables.iter_mut().for_each(|table| table.evicted.forget(now, age));
     }
 
     /// The oldest request of `requester` itself that `fits`, as that peer knows it. Looks at every row.
@@ -295,6 +296,7 @@ impl IqLedger {
     /// Goes on after a resumption `later` microseconds later: nobody could answer meanwhile. Numbers of items mean nothing
     /// any more, and namespaces have other places.
     pub(super) fn carry_over(&mut self, later: u64, place: impl Fn(usize) -> usize) {
+        self.tables.iter_mut().for_each(|table| table.evicted.carry_over(later));
         for row in self.tables.iter_mut().flat_map(|table| &mut table.rows) {
             row.at = Timestamp(row.at.0.saturating_add(later));
             row.number = 0;
@@ -442,10 +444,9 @@ impl Table {
     /// Makes room by forgetting a request, if nobody waits for it.
     fn evict(&mut self, at: u32) -> Option<()> {
         let row = self.rows.get(at as usize).filter(|row| row.state != State::Waiting)?;
-        if row.state == State::Answered && !row.stopped {
-            self.swallow = self.swallow.saturating_add(1);
-        } else if !row.stopped {
-            self.pass = self.pass.saturating_add(1);
+        if !row.stopped {
+            let may_pass = row.state != State::Answered;
+            self.evicted.count(may_pass);
         }
         self.close(at);
         Some(())

@@ -6,7 +6,7 @@
 use super::core::{ClientPhase, Core, SaslWatch, ServerPhase};
 use super::{Act, Fate, How, Note, Origin, Outbox, TlsInfo, What};
 use crate::policy::{ClientTls, ServerTls, SmMode};
-use crate::xml::{Element, OpenTag, View, parse_element};
+use crate::xml::{Disagreement, Element, OpenTag, View, parse_element, parse_shell};
 use crate::xmpp::{Account, Header, Side, StreamCondition, StreamError, features, jid, ns};
 
 impl Core {
@@ -297,7 +297,16 @@ impl Core {
 
     /// The tree of an element that must be opened; a disagreement of the two parsers ends the stream.
     pub(super) fn tree(&mut self, side: Side, view: &View<'_>, out: &mut Outbox) -> Option<Element> {
-        match parse_element(view.bytes, view.root, view.head) {
+        self.agreed(side, parse_element(view.bytes, view.root, view.head), out)
+    }
+
+    /// The same without anything that is in it.
+    pub(super) fn shell(&mut self, side: Side, view: &View<'_>, out: &mut Outbox) -> Option<Element> {
+        self.agreed(side, parse_shell(view), out)
+    }
+
+    fn agreed(&mut self, side: Side, tree: Result<Element, Disagreement>, out: &mut Outbox) -> Option<Element> {
+        match tree {
             Ok(element) => Some(element),
             Err(why) => {
                 self.fail(side, StreamError::new(StreamCondition::BadFormat, why.to_string()), out);

@@ -11,7 +11,7 @@ use super::script_sends::Aftermath;
 use super::sm_ledger::Arrival;
 use super::{Fate, Note, Origin, Outbox, What};
 use crate::policy::{ClientTls, SmMode};
-use crate::rules::{self, Enforce, Finding, Severity};
+use crate::rules::{self, Enforce, Finding, Rule};
 use crate::script::LogLine;
 use crate::xml::{Element, Node, View};
 use crate::xmpp::{Condition, Kind, Side, ns};
@@ -64,19 +64,21 @@ impl Core {
         edited: Option<Box<Edited>>,
         out: &mut Outbox,
     ) {
+        self.forget_evicted();
         let mut found = Vec::new();
         let enforce = rules::check(view, side, &self.policy.rules, &mut found);
-        let enforce = enforce.or_else(|| self.check_sender(side, kind, view, &mut found));
+        // Whatever else is wrong with a forged push: it is answered as if nobody were there.
+        let enforce = self.check_sender(side, kind, view, &mut found).or(enforce);
         let (mut role, weighed) = match kind {
             Kind::Iq => self.weigh_iq(side, view, stage, &mut found),
             Kind::Message | Kind::Presence => (Role::None, None),
         };
         let mut decision = match (weighed, enforce) {
             // Both drop it; the one that comes first in the RFC is named.
-            (Some(decision), enforce) if enforce != Some(Enforce::Drop) => decision,
+            (Some(decision), enforce) if !matches!(enforce, Some((_, Enforce::Drop))) => decision,
             (_, None) => Decision::Forward,
             (_, Some(enforce)) => {
-                let Some(decided) = self.enforced(side, view, enforce, &found, out) else { return };
+                let Some(decided) = self.enforced(side, view, enforce, out) else { return };
                 decided
             }
         };
@@ -106,7 +108,13 @@ impl Core {
     }
 
     /// Who may send this, as far as that can be seen: once the server has told who the client is.
-    fn check_sender(&self, side: Side, kind: Kind, view: &View<'_>, found: &mut Vec<Finding>) -> Option<Enforce> {
+    fn check_sender(
+        &self,
+        side: Side,
+        kind: Kind,
+        view: &View<'_>,
+        found: &mut Vec<Finding>,
+    ) -> Option<(Rule, Enforce)> {
         if side == Side::Client || !self.account.is_bound() {
             return None;
         }
@@ -119,21 +127,18 @@ impl Core {
         &mut self,
         side: Side,
         view: &View<'_>,
-        enforce: Enforce,
-        found: &[Finding],
+        (rule, enforce): (Rule, Enforce),
         out: &mut Outbox,
     ) -> Option<Decision> {
-        let broken = found.iter().find(|f| f.severity == Severity::Violation);
-        let by = broken.map_or("rules", |f| f.code).to_owned();
+        let by = rule.code().to_owned();
         let legacy = self.policy.legacy_codes;
         Some(match enforce {
             Enforce::Bounce(error) => Decision::Bounce(error, by),
             Enforce::Drop => Decision::Drop(by),
             Enforce::TurnIntoError(error) => {
-                let mut iq = self.tree(side, view, out)?;
+                let mut iq = self.shell(side, view, out)?;
                 iq.set_attr("type", "error");
-                iq.nodes = vec![Node::Element(error.element(legacy))];
-                Decision::Change(iq, by)
+                Decision::Change(iq.with_child(error.element(legacy)), by)
             }
             Enforce::AddError(error) => {
                 let iq = self.tree(side, view, out)?.with_child(error.element(legacy));
@@ -144,8 +149,7 @@ impl Core {
                 iq.nodes.retain(|node| !matches!(node, Node::Element(child) if child.is(ns::CLIENT, "error")));
                 Decision::Change(iq, by)
             }
-            // Only the one who has the tree finds this: see `weigh_iq`.
-            Enforce::FirstCondition => Decision::Forward,
+            Enforce::FirstCondition => Decision::Change(with_first_condition(self.tree(side, view, out)?), by),
         })
     }
 
@@ -248,4 +252,15 @@ pub(super) fn is_answer(view: &View<'_>) -> bool {
         Some("result") => view.name() == "iq",
         _ => false,
     }
+}
+
+fn with_first_condition(mut iq: Element) -> Element {
+    let mut seen = false;
+    for error in iq.children_mut().filter(|child| child.is(ns::CLIENT, "error")) {
+        error.nodes.retain(|node| match node {
+            Node::Element(c) if c.ns == ns::STANZA_ERRORS && c.name != "text" => !std::mem::replace(&mut seen, true),
+            _ => true,
+        });
+    }
+    iq
 }

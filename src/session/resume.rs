@@ -14,7 +14,7 @@
 use super::core::Core;
 use super::happenings::{Asks, Memories};
 use super::iq_ledger::IqLedger;
-use super::sm::{SM_ID_BYTES, Sm, SmKey, backwards, bad_ack, count, failed, ns_of};
+use super::sm::{SM_ID_BYTES, Sm, SmKey, backwards, bad_ack, count, failed, ns_of, too_high};
 use super::sm_ledger::{Ack, SmLedger};
 use super::{Act, Fate, How, Note, Origin, Outbox, What};
 use crate::rules::Finding;
@@ -49,6 +49,12 @@ impl Kept {
     #[must_use]
     pub fn key(&self) -> &SmKey {
         &self.key
+    }
+
+    /// The full JID of its client.
+    #[must_use]
+    pub fn jid(&self) -> &str {
+        &self.jid
     }
 
     /// Seconds the server keeps its part; 0 if it did not say.
@@ -143,14 +149,13 @@ impl Core {
             Some(Resuming::Looking(asked)) => asked,
             other => return self.resuming = other.map(Box::new),
         };
-        let Some(snapshot) = known else { return self.refuse_resumption(&asked, out) };
+        let Some(snapshot) = known else { return self.refuse_resumption(&asked, Vec::new(), out) };
         let [up, down] = snapshot.ledgers;
         let (told, found) = match down.preview(asked.h) {
             Ack::Told(told) => (told, Vec::new()),
             Ack::Backwards { heard, told } => (told, vec![backwards(asked.h, heard)]),
-            Ack::TooHigh { sent } => {
-                return put_aside(&asked.bytes, |view| self.too_high(Side::Client, view, asked.h, sent, out));
-            }
+            // Nobody has said yet that this is its session: what it is told must be no news to a stranger.
+            Ack::TooHigh { sent } => return self.refuse_resumption(&asked, vec![too_high(asked.h, sent)], out),
         };
         let resume = format!("<resume xmlns='{}' h='{told}' previd='{}'/>", asked.ns, escaped(&asked.key.id));
         let number = self.note_asked(&asked, Fate::Rewritten("sm".to_owned()), found, out);
@@ -159,9 +164,10 @@ impl Core {
         self.resuming = Some(Box::new(Resuming::Asked { asked, told, up: Box::new(up) }));
     }
 
-    /// Nobody here knows that session, and the server must not be asked: its counts and the client's may differ.
-    fn refuse_resumption(&mut self, asked: &Asked, out: &mut Outbox) {
-        let number = self.note_asked(asked, Fate::Answered("sm".to_owned()), Vec::new(), out);
+    /// Nobody here knows that session, or not as the client does, and the server must not be asked: its counts and the
+    /// client's may differ.
+    fn refuse_resumption(&mut self, asked: &Asked, found: Vec<Finding>, out: &mut Outbox) {
+        let number = self.note_asked(asked, Fate::Answered("sm".to_owned()), found, out);
         let refusal = failed(asked.ns, Condition::ItemNotFound);
         let origin = Origin::Made(number, "sm".to_owned());
         self.send_element(Side::Client, What::Other, &refusal, origin, out);
@@ -298,10 +304,10 @@ impl Core {
         out.acts.push(Act::Park(Box::new(kept)));
     }
 
-    /// Another connection asks for the session this one wants to resume.
+    /// The server has let a younger connection resume what this one wants to.
     pub(super) fn superseded(&mut self, key: &SmKey, out: &mut Outbox) {
-        use Resuming::{Asked, Claiming, Looking};
-        let Some(Looking(asked) | Asked { asked, .. } | Claiming { asked, .. }) = self.resuming.as_deref() else {
+        use Resuming::{Asked, Looking};
+        let Some(Looking(asked) | Asked { asked, .. }) = self.resuming.as_deref() else {
             return;
         };
         if asked.key == *key {

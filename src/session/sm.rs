@@ -195,9 +195,9 @@ impl Core {
 
     /// More was acknowledged than was sent: the stream ends (XEP-0198 §6).
     pub(super) fn too_high(&mut self, receiver: Side, view: &View<'_>, h: u32, sent: u32, out: &mut Outbox) {
-        let text = format!("{h} stanzas were acknowledged, but only {sent} were sent");
+        let finding = too_high(h, sent);
+        let (text, found) = (finding.text.clone(), vec![finding]);
         let number = self.next_item();
-        let found = vec![violation("sm-ack-too-high", text.clone())];
         self.saw_found(number, receiver, What::Other, view, Fate::Handled, found, None, out);
         let detail = Element::new(ns::SM3, "handled-count-too-high")
             .with_attr("h", h.to_string())
@@ -309,6 +309,10 @@ pub(super) fn failed(ns: &'static str, condition: Condition) -> Element {
 
 pub(super) fn backwards(h: u32, heard: u32) -> Finding {
     violation("sm-ack-backwards", format!("{h} stanzas are acknowledged now, and before it were {heard}"))
+}
+
+pub(super) fn too_high(h: u32, sent: u32) -> Finding {
+    violation("sm-ack-too-high", format!("{h} stanzas were acknowledged, but only {sent} were sent"))
 }
 
 pub(super) fn bad_ack(text: &str) -> Finding {

@@ -1,11 +1,15 @@
 //! [`Vault`]: the sessions that wait to be resumed, and which living session could be.
 //!
 //! Takes what sessions ask their shell by `Act::Enlist`, `Look`, `Claim` and `Park`; gives what is kept. Bounded in number, age
-//! and bytes: the one that would be the first to grow too old goes first. Must not decide whose session it is: the server does.
+//! and bytes: when it is full, the account that holds the most loses the one that would be the first to grow too old. Must not
+//! decide whose session it is: the server does.
+
+mod shares;
 
 use super::{Kept, SmKey, Snapshot};
 use crate::policy::VaultLimits;
-use crate::xmpp::Timestamp;
+use crate::xmpp::{Timestamp, jid};
+use shares::Shares;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What outlives the connections of all sessions.
@@ -16,12 +20,15 @@ pub struct Vault {
     /// When each of them is too old.
     ages: BTreeSet<(Timestamp, SmKey)>,
     bytes: usize,
+    shares: Shares,
     /// Which living session answers to a key, and the other way round.
     owners: BTreeMap<SmKey, u64>,
     keys: BTreeMap<u64, SmKey>,
-    /// Which session was the last to ask for a key, and has not got it yet.
-    askers: BTreeMap<SmKey, u64>,
-    asked: BTreeMap<u64, SmKey>,
+    /// Which sessions have asked for a key and are not told otherwise, in the order of asking, and the other way round.
+    askers: BTreeMap<SmKey, BTreeMap<u64, u64>>,
+    asked: BTreeMap<u64, (SmKey, u64)>,
+    /// How often anybody has asked.
+    looks: u64,
 }
 
 #[derive(Debug)]
@@ -40,10 +47,12 @@ impl Vault {
             parked: BTreeMap::new(),
             ages: BTreeSet::new(),
             bytes: 0,
+            shares: Shares::default(),
             owners: BTreeMap::new(),
             keys: BTreeMap::new(),
             askers: BTreeMap::new(),
             asked: BTreeMap::new(),
+            looks: 0,
         }
     }
 
@@ -56,19 +65,31 @@ impl Vault {
         self.keys.insert(session, key);
     }
 
-    /// A session asks for a key (`Act::Look`). Gives the one that has asked for it before, if it is not known to have ended:
-    /// it must be told [`Input::Superseded`](super::Input::Superseded). Whoever asks last will have the session, for a word
-    /// of the server's that comes late must not take it away from a younger connection.
-    pub fn ask(&mut self, key: &SmKey, session: u64) -> Option<u64> {
+    /// A session asks for a key (`Act::Look`). Whether it may is not known yet, so nobody else is disturbed.
+    pub fn ask(&mut self, key: &SmKey, session: u64) {
         self.unask(session);
-        self.asked.insert(session, key.clone());
-        let before = self.askers.insert(key.clone(), session)?;
-        self.asked.remove(&before);
-        Some(before)
+        self.looks += 1;
+        self.asked.insert(session, (key.clone(), self.looks));
+        self.askers.entry(key.clone()).or_default().insert(self.looks, session);
+    }
+
+    /// The server has let a session resume what it has asked for (`Act::Claim`). Gives those that have asked before it: they
+    /// must be told [`Input::Superseded`](super::Input::Superseded). `None` if the server has let one resume that has asked
+    /// later: a word that comes late must not take the session away from a younger connection.
+    pub fn confirm(&mut self, key: &SmKey, session: u64) -> Option<Vec<u64>> {
+        let look = self.asked.get(&session).filter(|(asked, _)| asked == key)?.1;
+        self.unask(session);
+        let askers = self.askers.get(key).into_iter().flatten();
+        let older: Vec<u64> = askers.take_while(|(other, _)| **other < look).map(|(_, session)| *session).collect();
+        older.iter().for_each(|asker| self.unask(*asker));
+        Some(older)
     }
 
     fn unask(&mut self, session: u64) {
-        if let Some(key) = self.asked.remove(&session) {
+        let Some((key, look)) = self.asked.remove(&session) else { return };
+        let Some(askers) = self.askers.get_mut(&key) else { return };
+        askers.remove(&look);
+        if askers.is_empty() {
             self.askers.remove(&key);
         }
     }
@@ -96,10 +117,21 @@ impl Vault {
         self.remove(&key);
         self.bytes += weight;
         self.ages.insert((until, key.clone()));
+        self.shares.add(jid::bare(kept.jid()), weight, until, &key);
         self.parked.insert(key, Parked { kept, weight, until });
-        while self.parked.len() > self.limits.sessions || self.bytes > self.limits.bytes {
-            let Some((_, key)) = self.ages.pop_first() else { return };
+        while let Some(key) = self.too_much().cloned() {
             self.remove(&key);
+        }
+    }
+
+    /// The session that goes first, if there is no room for all.
+    fn too_much(&self) -> Option<&SmKey> {
+        if self.parked.len() > self.limits.sessions {
+            self.shares.of_most_sessions()
+        } else if self.bytes > self.limits.bytes {
+            self.shares.of_most_bytes()
+        } else {
+            None
         }
     }
 
@@ -138,6 +170,7 @@ impl Vault {
 
     fn remove(&mut self, key: &SmKey) -> Option<Box<Kept>> {
         let (key, parked) = self.parked.remove_entry(key)?;
+        self.shares.remove(jid::bare(parked.kept.jid()), parked.weight, parked.until, &key);
         self.ages.remove(&(parked.until, key));
         self.bytes -= parked.weight;
         Some(parked.kept)

@@ -3,8 +3,8 @@
 use super::core::Core;
 use super::{Dir, Fate, Note, Origin, Outbox, Pair, Seen, StanzaInfo, What};
 use crate::rules::Finding;
-use crate::xml::{Element, View, parse_element, parse_str};
-use crate::xmpp::{Side, ns};
+use crate::xml::{Element, View, parse_str};
+use crate::xmpp::{Side, error, ns};
 use bytes::Bytes;
 
 impl Outbox {
@@ -87,17 +87,14 @@ impl Core {
 /// What a head says, as text.
 fn read(view: &View<'_>) -> StanzaInfo {
     let kind = view.kind().map(std::borrow::Cow::into_owned);
-    let condition = (kind.as_deref() == Some("error"))
-        .then(|| parse_element(view.bytes, view.root, view.head).ok())
-        .flatten()
-        .and_then(|stanza| condition(&stanza));
+    let condition = if kind.as_deref() == Some("error") { error::first_condition(view) } else { None };
     StanzaInfo {
         kind,
         id: view.id().map(std::borrow::Cow::into_owned),
         from: view.from().map(std::borrow::Cow::into_owned),
         to: view.to().map(std::borrow::Cow::into_owned),
         payload: view.payload().map(|(ns, name)| (ns.into_owned(), name.to_owned())),
-        condition,
+        condition: condition.map(str::to_owned),
     }
 }
 

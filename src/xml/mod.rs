@@ -10,14 +10,16 @@ mod limits;
 mod parse;
 mod rehome;
 mod scan;
+mod walk;
 mod write;
 
 pub use element::{Attr, Element, Node};
 pub use head::{Head, Name, NsRef, OpenAttr, OpenTag, Root, Span, Value, View};
 pub use limits::Limits;
-pub use parse::{Disagreement, parse_element, parse_str, parse_str_in};
+pub use parse::{Disagreement, parse_element, parse_shell, parse_str, parse_str_in};
 pub use rehome::rehome;
 pub use scan::{Fault, ItemKind, Refusal, Scanner, Step, normalise};
+pub use walk::{Inner, Walk};
 pub use write::{Scope, escape_attr, escape_text, write_element};
 
 /// The namespace of the stream tags themselves (RFC 6120 §4.8.1).

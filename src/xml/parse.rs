@@ -33,6 +33,23 @@ pub fn parse_element(bytes: &[u8], root: &Root, head: &Head) -> Result<Element, 
     Ok(element)
 }
 
+/// Builds a judged element without anything that is in it, whatever its size.
+///
+/// # Errors
+/// As [`parse_element`].
+pub fn parse_shell(view: &View<'_>) -> Result<Element, Disagreement> {
+    let tag = view.start_tag().unwrap_or(view.bytes);
+    let mut bytes = BytesMut::from(tag.strip_suffix(b"/>").or_else(|| tag.strip_suffix(b">")).unwrap_or(tag));
+    bytes.extend_from_slice(b"/>");
+    let mut scanner = Scanner::under(view.root, Limits { stanza_bytes: usize::MAX, ..Limits::AFTER_LOGIN });
+    match scanner.scan(&bytes) {
+        Step::Item { len, kind: ItemKind::Element } if len == bytes.len() => {
+            parse_element(&bytes, view.root, scanner.head())
+        }
+        _ => Err(Disagreement("its start tag alone is not an element".to_owned())),
+    }
+}
+
 /// A start tag that declares what the root declares.
 fn around(root: &Root) -> BytesMut {
     let mut out = BytesMut::with_capacity(128);

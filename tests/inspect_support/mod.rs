@@ -15,8 +15,15 @@ pub(crate) struct Screen {
     at: Timestamp,
 }
 
+/// What was written, in memory.
 #[derive(Clone, Default)]
-struct Paper(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Paper(Arc<Mutex<Vec<u8>>>);
+
+impl Paper {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
 
 impl Write for Paper {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -42,7 +49,7 @@ impl Screen {
 
     pub(crate) fn finish(mut self, total: &Tally) -> String {
         self.printer.finish(total).unwrap();
-        String::from_utf8(self.text.0.lock().unwrap().clone()).unwrap()
+        self.text.text()
     }
 }
 

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use iqtap::config::Upstream;
-use iqtap::net::{Server, Setup, Summary};
+use iqtap::net::{Reloader, Server, Setup, Summary};
 use iqtap::policy::{ClientTls, ServerTls};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject;
@@ -130,6 +130,7 @@ pub struct Lab {
     pub address: SocketAddr,
     pub upstream: TcpListener,
     pub directory: tempfile::TempDir,
+    pub reloader: Reloader,
     stop: Option<oneshot::Sender<()>>,
     done: JoinHandle<Summary>,
 }
@@ -150,11 +151,12 @@ impl Lab {
         change(&mut setup, directory.path());
         let server = Server::bind(setup).await.unwrap();
         let address = server.local_addr().unwrap();
+        let reloader = server.reloader();
         let (stop, stopped) = oneshot::channel();
         let done = tokio::spawn(server.run(async {
             let _ = stopped.await;
         }));
-        Self { address, upstream, directory, stop: Some(stop), done }
+        Self { address, upstream, directory, reloader, stop: Some(stop), done }
     }
 
     pub async fn client(&self) -> Peer {

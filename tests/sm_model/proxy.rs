@@ -2,8 +2,8 @@
 
 use super::fate::SCRIPT;
 use super::middle::{Middle, Out};
-use super::shell::{self, House, Shell};
 use iqtap::config;
+use iqtap::play::{House, Shell, serve};
 use iqtap::policy::{Policy, Route, VaultLimits};
 use iqtap::script::{ScriptLimits, ScriptSet};
 use iqtap::session::{Act, Input, Note, Outbox, Session, Vault};
@@ -62,7 +62,7 @@ impl Proxy {
     fn drive(&mut self, now: u64, conn: u32, input: Input<'_>) -> Result<(), String> {
         self.now = at(now);
         self.answer(conn.into(), input)?;
-        shell::serve(self, self.now)
+        serve(self, self.now)
     }
 
     fn collect(&mut self, conn: u32) -> Result<(), String> {

@@ -81,7 +81,7 @@ impl Pump {
 
     async fn claim(&mut self, key: SmKey) {
         let shared = Arc::clone(&self.shared);
-        match self.meanwhile(shared.lobby.claim(&key)).await {
+        match self.meanwhile(shared.lobby.claim(&key, self.info.number)).await {
             Some(Some(kept)) if self.session.is_over() => shared.lobby.park(kept),
             Some(kept) => {
                 self.now = self.clock.now();

@@ -1,7 +1,7 @@
 //! The error reply to a stanza (RFC 6120 §8.3.1), or none where one is forbidden.
 
 use super::{StanzaError, ns};
-use crate::xml::{Element, Node, Scope, write_element};
+use crate::xml::{Element, Node, Scope, View, write_element};
 use bytes::BytesMut;
 
 /// Largest payload echoed, in bytes as written: enough to recognise a request by, too little to make us an amplifier.
@@ -33,6 +33,14 @@ pub fn error_reply(stanza: &Element, error: &StanzaError, legacy_codes: bool) ->
     }
     reply.nodes = echo(stanza);
     Some(reply.with_child(error.element(legacy_codes)))
+}
+
+/// Whether something of a stanza may be echoed, so that its tree is needed. One that is far longer than what is echoed is
+/// not opened to see whether it would be short if it were written otherwise.
+#[must_use]
+pub fn may_echo(stanza: &View<'_>) -> bool {
+    let payloads = stanza.head.children - stanza.head.errors;
+    stanza.bytes.len() <= 4 * ECHO_BYTES && (payloads == 1 || payloads > 1 && stanza.name() != "iq")
 }
 
 /// Whether a stanza of this kind and type may be answered with an error (RFC 6120 §8.2.3 rule 4, §8.3.1 rule 8).

@@ -5,7 +5,7 @@
 //! play anything.
 
 use super::parse::{Sm, Until};
-use iqtap::policy::{ClientTls, ServerTls};
+use crate::policy::{ClientTls, ServerTls};
 
 const TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
 const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
@@ -13,19 +13,19 @@ const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
 
 /// What is opened, and how far.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Opening<'a> {
+pub(super) struct Opening<'a> {
     /// The client's full JID.
-    pub(crate) jid: &'a str,
+    pub(super) jid: &'a str,
     /// The stage to stop at.
-    pub(crate) until: Until,
+    pub(super) until: Until,
     /// Whether stream management is offered and, once bound, enabled.
-    pub(crate) sm: Option<Sm>,
+    pub(super) sm: Option<Sm>,
     /// The number of the session.
-    pub(crate) number: usize,
+    pub(super) number: usize,
 }
 
 /// The steps, as text.
-pub(crate) fn steps(opening: Opening<'_>, client: ClientTls, server: ServerTls) -> String {
+pub(super) fn steps(opening: Opening<'_>, client: ClientTls, server: ServerTls) -> String {
     let Opening { jid, until, sm, number } = opening;
     let (bare, resource) = jid.split_once('/').unwrap_or((jid, ""));
     let domain = bare.split_once('@').map_or(bare, |(_, domain)| domain);

@@ -4,7 +4,7 @@
 
 /// A way of cutting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cut {
+pub enum Cut {
     /// One piece a line, as a well-behaved peer writes.
     Lines,
     /// All that is sent in a row in one piece.
@@ -17,13 +17,13 @@ pub(crate) enum Cut {
 
 /// One line of a peer, and whether it is glued to the one before it under every cut but the finest.
 #[derive(Clone, Debug)]
-pub(crate) struct Line {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) behind: bool,
+pub(super) struct Line {
+    pub(super) bytes: Vec<u8>,
+    pub(super) behind: bool,
 }
 
 /// Cuts the lines a peer sends in a row. `round` tells apart the calls of one play.
-pub(crate) fn pieces(cut: Cut, lines: &[Line], round: u64) -> Vec<Vec<u8>> {
+pub(super) fn pieces(cut: Cut, lines: &[Line], round: u64) -> Vec<Vec<u8>> {
     let all = || lines.iter().flat_map(|l| l.bytes.iter().copied()).collect::<Vec<_>>();
     match cut {
         Cut::Lines => {

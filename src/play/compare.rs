@@ -7,13 +7,13 @@
 //! * `$name` stands for anything on first sight and for the same afterwards; `$_` is `*`;
 //! * an error's `<text/>` for people need not be written: without it the other's is not looked at.
 
-use iqtap::xml::{Attr, Element, ItemKind, Limits, Node, OpenAttr, OpenTag, Root, STREAM_NS, Scanner, Step};
-use iqtap::xmpp::ns;
+use crate::xml::{Attr, Element, ItemKind, Limits, Node, OpenAttr, OpenTag, Root, STREAM_NS, Scanner, Step};
+use crate::xmpp::ns;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// What `$name` stands for.
-pub(crate) type Names = BTreeMap<String, String>;
+pub(super) type Names = BTreeMap<String, String>;
 
 /// The root under which all that comes out must be legal.
 const CLASSIC: &str = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
@@ -24,7 +24,7 @@ const LIMITS: Limits =
 
 /// One thing that came out.
 #[derive(Clone, Debug)]
-pub(crate) enum Item {
+pub(super) enum Item {
     /// A stream header.
     Header(OpenTag),
     /// An element.
@@ -36,7 +36,7 @@ pub(crate) enum Item {
 }
 
 /// The first item in `bytes` and its length; `None` if none is complete.
-pub(crate) fn first_item(bytes: &[u8]) -> Result<Option<(usize, Item)>, String> {
+pub(super) fn first_item(bytes: &[u8]) -> Result<Option<(usize, Item)>, String> {
     if [&b"<?xml"[..], b"<stream:stream"].iter().any(|start| bytes.starts_with(start)) {
         let mut scanner = Scanner::new(LIMITS);
         return match scanner.scan(bytes) {
@@ -51,7 +51,7 @@ pub(crate) fn first_item(bytes: &[u8]) -> Result<Option<(usize, Item)>, String> 
     }
     match scanner.scan(bytes) {
         Step::Item { len, kind: ItemKind::Element } => {
-            let element = iqtap::xml::parse_element(&bytes[..len], scanner.root(), scanner.head());
+            let element = crate::xml::parse_element(&bytes[..len], scanner.root(), scanner.head());
             Ok(Some((len, Item::Element(element.map_err(|e| e.to_string())?))))
         }
         Step::Item { len, kind: ItemKind::Close } => Ok(Some((len, Item::Close))),
@@ -63,12 +63,12 @@ pub(crate) fn first_item(bytes: &[u8]) -> Result<Option<(usize, Item)>, String> 
 }
 
 /// Compares what came out with a line's text; `Err` says how they differ.
-pub(crate) fn matches(expected: &str, got: &Item, names: &mut Names) -> Result<(), String> {
+pub(super) fn matches(expected: &str, got: &Item, names: &mut Names) -> Result<(), String> {
     match got {
         Item::Close if expected == "</stream:stream>" => Ok(()),
         Item::Header(got) if is_header(expected) => header(expected, got, names),
         Item::Element(got) if !is_header(expected) && expected != "</stream:stream>" => {
-            let expected = iqtap::xml::parse_str(expected).map_err(|e| format!("the book's own XML: {e}"))?;
+            let expected = crate::xml::parse_str(expected).map_err(|e| format!("the book's own XML: {e}"))?;
             element(&expected, got, names).map_err(|(path, why)| format!("at {path}: {why}"))
         }
         Item::Header(_) => Err("a stream header came".to_owned()),
@@ -79,12 +79,12 @@ pub(crate) fn matches(expected: &str, got: &Item, names: &mut Names) -> Result<(
 }
 
 /// Whether a line's text is a stream header.
-pub(crate) fn is_header(text: &str) -> bool {
+pub(super) fn is_header(text: &str) -> bool {
     text.starts_with("<stream:stream") || text.starts_with("<?xml")
 }
 
 /// A header as a book writes it, with the usual namespace declarations if it has none.
-pub(crate) fn complete_header(text: &str) -> String {
+pub(super) fn complete_header(text: &str) -> String {
     match text.strip_prefix("<stream:stream") {
         Some(rest) if !rest.contains("xmlns") => format!("{}{rest}", &CLASSIC[..CLASSIC.len() - 1]),
         _ => text.to_owned(),
@@ -148,7 +148,7 @@ fn is_name(text: &str) -> bool {
 }
 
 /// Fills in the names of a text that is to be sent; `$$` is a dollar.
-pub(crate) fn fill_in(text: &str, names: &Names) -> Result<String, String> {
+pub(super) fn fill_in(text: &str, names: &Names) -> Result<String, String> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((plain, after)) = rest.split_once('$') {
@@ -165,6 +165,24 @@ pub(crate) fn fill_in(text: &str, names: &Names) -> Result<String, String> {
     }
     out.push_str(rest);
     Ok(out)
+}
+
+/// Fills in the names that are known; the others stay as they are written.
+pub(super) fn fill_known(text: &str, names: &Names) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((plain, after)) = rest.split_once('$') {
+        let end = after.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(after.len());
+        let (name, after) = after.split_at(end);
+        out.push_str(plain);
+        match names.get(name) {
+            Some(value) => out.push_str(value),
+            None => out.extend(["$", name]),
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    out
 }
 
 /// Compares two trees; the error is a path and what is wrong there.
@@ -201,12 +219,18 @@ fn element(wanted: &Element, got: &Element, names: &mut Names) -> Result<(), (St
 }
 
 /// The sentence for people inside an error.
-fn is_human_text(element: &Element) -> bool {
+pub(super) fn is_human_text(element: &Element) -> bool {
     element.name == "text" && [ns::STANZA_ERRORS, ns::STREAM_ERRORS, ns::SASL].contains(&element.ns.as_str())
 }
 
-/// Bytes for people: control characters and what is not UTF-8 as the escapes a book would use; long ones cut.
-pub(crate) fn show(bytes: &[u8]) -> String {
+/// Whether a character turns the reading direction or cannot be seen.
+fn turns(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// Bytes for people: control characters and what is not UTF-8 as escapes, as a book would use them where it has them;
+/// long ones cut.
+pub(super) fn show(bytes: &[u8]) -> String {
     const LONGEST: usize = 2000;
     let mut out = String::new();
     for chunk in bytes[..bytes.len().min(LONGEST)].utf8_chunks() {
@@ -216,7 +240,7 @@ pub(crate) fn show(bytes: &[u8]) -> String {
                 '\n' => out.push_str("\\n"),
                 '\t' => out.push_str("\\t"),
                 '\\' => out.push_str("\\\\"),
-                c if c.is_control() => out.extend(c.escape_unicode()),
+                c if c.is_control() || turns(c) => out.extend(c.escape_unicode()),
                 c => out.push(c),
             }
         }
@@ -226,6 +250,16 @@ pub(crate) fn show(bytes: &[u8]) -> String {
     }
     if bytes.len() > LONGEST {
         let _ = write!(out, " ... ({} bytes)", bytes.len());
+    }
+    out
+}
+
+/// Text for people: control characters and what turns the reading direction as escapes.
+#[must_use]
+pub fn shown(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || turns(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
     }
     out
 }

@@ -8,19 +8,22 @@ use super::expect::differ;
 use super::parse::{Book, StepKind};
 use super::run::{self, Failure, Way};
 use super::seat::Heard;
+use super::why::Why;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 /// A failure, and in which way of playing it came.
 #[derive(Clone, Debug)]
-pub(crate) struct Refuted {
-    pub(crate) way: Way,
-    pub(crate) failure: Failure,
+pub struct Refuted {
+    /// The way.
+    pub way: Way,
+    /// Where and why.
+    pub failure: Box<Failure>,
 }
 
 /// Plays a book in every way there is; random cuts follow from `seeds`.
-pub(crate) fn prove(book: &Book, path: &Path, seeds: &[u64]) -> Result<(usize, Vec<Heard>), Refuted> {
+pub fn prove(book: &Book, path: &Path, seeds: &[u64]) -> Result<(usize, Vec<Heard>), Refuted> {
     let plain = Way { cut: Cut::Lines, swap: false, watched: false, patient: false };
     let first = play(book, path, plain)?;
     let mut ways = vec![
@@ -42,7 +45,7 @@ pub(crate) fn prove(book: &Book, path: &Path, seeds: &[u64]) -> Result<(usize, V
         let again = play(book, path, *way)?;
         same(book, &first, &again).map_err(|why| Refuted {
             way: *way,
-            failure: Failure { line: 0, text: "(as line by line)".to_owned(), why },
+            failure: Box::new(Failure { text: "(as line by line)".to_owned(), why, ..Failure::default() }),
         })?;
     }
     Ok((1 + ways.len(), first))
@@ -55,33 +58,33 @@ fn play(book: &Book, path: &Path, way: Way) -> Result<Vec<Heard>, Refuted> {
     let played = played.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-        Err(Failure { line: line.get(), text: String::new(), why: format!("panicked: {text}") })
+        Err(Box::new(Failure { line: line.get(), ..*Failure::whole(format!("panicked: {text}")) }))
     });
     played.map_err(|failure| Refuted { way, failure })
 }
 
 /// However bytes arrive, the same must come out. Where bytes stand directly behind the end of clear text, only the
 /// request for the handshake may be missing.
-fn same(book: &Book, first: &[Heard], again: &[Heard]) -> Result<(), String> {
+fn same(book: &Book, first: &[Heard], again: &[Heard]) -> Result<(), Why> {
     let injects = book.steps.iter().any(|s| matches!(s.kind, StepKind::Send { behind: true, .. }));
     for (number, (first, again)) in first.iter().zip(again).enumerate() {
-        let named = |why: String| format!("session {}: {why}", number + 1);
+        let named = |why: Why| Why { reason: format!("session {}: {}", number + 1, why.reason), ..why };
         same_session(injects, first, again).map_err(named)?;
     }
     Ok(())
 }
 
-fn same_session(injects: bool, first: &Heard, again: &Heard) -> Result<(), String> {
+fn same_session(injects: bool, first: &Heard, again: &Heard) -> Result<(), Why> {
     for (side, (a, b)) in ["C", "S"].iter().zip(first.to.iter().zip(&again.to)) {
         if a != b {
             return Err(differ(&format!("other bytes to {side}"), a, b));
         }
     }
     if first.tally != again.tally {
-        return Err(format!("other counts\nexpected: {:?}\ncame:     {:?}", first.tally, again.tally));
+        return Err(format!("other counts\nexpected: {:?}\ncame:     {:?}", first.tally, again.tally).into());
     }
     if !injects && first.acts != again.acts {
-        return Err(format!("other acts\nexpected: {:?}\ncame:     {:?}", first.acts, again.acts));
+        return Err(format!("other acts\nexpected: {:?}\ncame:     {:?}", first.acts, again.acts).into());
     }
     Ok(())
 }
@@ -115,11 +118,11 @@ mod tests {
             ("C: <presence/>\nsame S\nsame S", 5, "nothing was sent"),
             ("C: <presence/>\nsame S\nS: <message/>\nsame S", 6, "nothing was sent"),
             ("C-raw: \\s<presence/>\nto S: <presence/>", 4, "white space came"),
-            ("C: <iq/>\nsame S", 0, "Finding"),
+            ("C: <iq/>\nsame S", 0, "finding C rule1"),
             ("C: <iq/>\nsame S\nfinding S rule1", 5, "no such note"),
             ("C: <iq id='1'/>\nsame S\nfinding C rule1", 5, "no such note"),
-            ("drop C\nclose S clean", 4, "Close(Server, Clean) was expected, Close(Server, Abort) came"),
-            ("nothing\ndrop C", 0, "Close(Server, Abort)"),
+            ("drop C\nclose S clean", 4, "close S clean was expected, close S abort came"),
+            ("nothing\ndrop C", 0, "close S abort"),
             ("nothing\ntls S", 4, "nothing was asked for"),
             ("C: $x\nnothing", 3, "$x is not known here"),
             (
@@ -135,7 +138,7 @@ mod tests {
                 panic!("held: {steps}");
             };
             assert_eq!(failure.line, line, "{steps}\n{failure:?}");
-            assert!(failure.why.contains(why), "{steps}\n{failure:?}");
+            assert!(failure.why.to_string().contains(why), "{steps}\n{failure:?}");
         }
     }
 
@@ -155,7 +158,7 @@ mod tests {
                     C: <message id='2'/>\nsession 1\nC: <message id='1'/>\nsame S\nC: <presence/>\nsame S";
         let Err(Refuted { failure, .. }) = prove_text(text) else { panic!("held") };
         assert_eq!(failure.line, 9);
-        assert!(failure.why.contains("session 2: to S: <message id='2'/>"), "{failure:?}");
+        assert!(failure.why.to_string().contains("session 2: to S: <message id='2'/>"), "{failure:?}");
     }
 
     #[test]

@@ -11,11 +11,12 @@ use super::open::{self, Opening};
 use super::parse::{self, Book, Bytes, Step, StepKind};
 use super::seat::{Heard, Seat};
 use super::shell::{self, House, Shell};
-use iqtap::config;
-use iqtap::policy::{Policy, Route, VaultLimits};
-use iqtap::script::{ScriptLimits, ScriptSet, Shared};
-use iqtap::session::{Act, Input, Note, Session, TlsInfo, Vault};
-use iqtap::xmpp::{Side, Timestamp};
+use super::why::Why;
+use crate::config;
+use crate::policy::{Policy, Route, VaultLimits};
+use crate::script::{ScriptLimits, ScriptSet, Shared};
+use crate::session::{Act, Input, Note, Session, TlsInfo, Vault};
+use crate::xmpp::{Side, Timestamp};
 use std::fmt;
 use std::mem;
 use std::path::Path;
@@ -24,15 +25,15 @@ use toml::Table;
 
 /// How a book is played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Way {
+pub struct Way {
     /// In which pieces bytes arrive.
-    pub(crate) cut: Cut,
+    pub cut: Cut,
     /// Whether an equal policy takes over, and a tick comes too early, before every single input.
-    pub(crate) swap: bool,
+    pub swap: bool,
     /// Whether somebody watches.
-    pub(crate) watched: bool,
+    pub watched: bool,
     /// Whether bytes wait until the session wants them, as in the pump.
-    pub(crate) patient: bool,
+    pub patient: bool,
 }
 
 impl fmt::Display for Way {
@@ -41,7 +42,7 @@ impl fmt::Display for Way {
             Cut::Lines => write!(f, "line by line")?,
             Cut::Glued => write!(f, "lines glued")?,
             Cut::Bytes => write!(f, "byte by byte")?,
-            Cut::Random(seed) => write!(f, "cut at random, PLAY_SEED={seed}")?,
+            Cut::Random(seed) => write!(f, "cut at random, seed {seed}")?,
         }
         for (on, word) in [
             (self.swap, ", policy swapped before each input"),
@@ -55,47 +56,39 @@ impl fmt::Display for Way {
 }
 
 /// Where and why a book does not hold.
-#[derive(Clone, Debug)]
-pub(crate) struct Failure {
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failure {
     /// The line, from 1; 0 for the book as a whole.
-    pub(crate) line: usize,
+    pub line: usize,
     /// That line's text.
-    pub(crate) text: String,
+    pub text: String,
     /// What was expected, what came.
-    pub(crate) why: String,
+    pub why: Why,
+    /// The lines behind it that still expect something, up to what happens next.
+    pub still: Vec<String>,
+    /// What scripts said and how they failed, in order.
+    pub said: Vec<String>,
+}
+
+impl Failure {
+    /// Of a book as a whole.
+    pub(super) fn whole(why: impl Into<Why>) -> Box<Self> {
+        Box::new(Self { why: why.into(), ..Self::default() })
+    }
 }
 
 /// Plays a book. `path` is where the book stands: paths in its policy start from there. `at` is told each line that
 /// is reached.
-pub(crate) fn play(book: &Book, path: &Path, way: Way, at: &dyn Fn(usize)) -> Result<Vec<Heard>, Failure> {
-    let whole = |why: String| Failure { line: 0, text: String::new(), why };
+pub(super) fn play(book: &Book, path: &Path, way: Way, at: &dyn Fn(usize)) -> Result<Vec<Heard>, Box<Failure>> {
     let shared = Shared::default();
-    let (route, policy) = compile(book, &book.policy, path, &shared).map_err(whole)?;
-    let (_, other) = compile(book, &book.policy, path, &shared).map_err(whole)?;
-    let steps = expand(&book.steps, &route).map_err(whole)?;
+    let (route, policy) = compile(book, &book.policy, path, &shared).map_err(Failure::whole)?;
+    let (_, other) = compile(book, &book.policy, path, &shared).map_err(Failure::whole)?;
+    let steps = expand(&book.steps, &route).map_err(Failure::whole)?;
     let mut play = Play::new(book, path, way, route, [policy, other], shared);
-    let mut expecting = false;
-    let mut index = 0;
-    while let Some(step) = steps.get(index) {
-        let fail = |why: String| Failure { line: step.line, text: step.text.clone(), why };
-        at(step.line);
-        if expecting && step.kind.is_input() && !step.kind.is_check() {
-            play.settle().map_err(fail)?;
-            play.forget_sent();
-        }
-        expecting = step.kind.is_check() && !step.kind.is_input() || expecting && !step.kind.is_input();
-        index += match &step.kind {
-            StepKind::Send { side, .. } => play.send(*side, &steps[index..]).map_err(fail)?,
-            kind => {
-                play.step(kind).map_err(fail)?;
-                1
-            }
-        };
+    match play.all(&steps, at) {
+        Ok(()) => Ok(play.seats.into_iter().map(Seat::heard).collect()),
+        Err((index, why)) => Err(Box::new(play.failure(&steps, index, why))),
     }
-    let last = |why: String| Failure { line: 0, text: "(the end of the book)".to_owned(), why };
-    play.settle().map_err(last)?;
-    play.end().map_err(last)?;
-    Ok(play.seats.into_iter().map(Seat::heard).collect())
 }
 
 /// A table of policy lines to what a session is made of. Playbooks are in clear text unless they say otherwise.
@@ -106,7 +99,7 @@ fn compile(book: &Book, policy: &Table, path: &Path, shared: &Shared) -> Result<
     }
     parse::merge(&mut table, policy.clone());
     let text = toml::to_string(&table).map_err(|e| e.to_string())?;
-    let (route, mut policy) = config::compile(&text, path).map_err(|e| format!("{e}\n{text}"))?;
+    let (route, mut policy) = config::compile(&text, path).map_err(|e| format!("the policy of this book: {e}"))?;
     if let Some(script) = &book.script {
         policy.scripts = ScriptSet::from_text(&path.with_extension("rhai"), script, ScriptLimits::default())
             .map_err(|e| e.to_string())?;
@@ -209,6 +202,50 @@ impl<'a> Play<'a> {
         play
     }
 
+    /// Plays all steps; the error says at which one it ended, or that it was the end of the book.
+    fn all(&mut self, steps: &[Step], at: &dyn Fn(usize)) -> Result<(), (Option<usize>, Why)> {
+        let mut expecting = false;
+        let mut index = 0;
+        while let Some(step) = steps.get(index) {
+            let here = |why: Why| (Some(index), why);
+            at(step.line);
+            if expecting && step.kind.is_input() && !step.kind.is_check() {
+                self.settle().map_err(here)?;
+                self.forget_sent();
+            }
+            expecting = step.kind.is_check() && !step.kind.is_input() || expecting && !step.kind.is_input();
+            index += match &step.kind {
+                StepKind::Send { side, .. } => self.send(*side, &steps[index..]).map_err(here)?,
+                kind => {
+                    self.step(kind).map_err(here)?;
+                    1
+                }
+            };
+        }
+        self.settle().and_then(|()| self.end()).map_err(|why| (None, why))
+    }
+
+    /// What there is to say about a step that does not hold.
+    fn failure(&self, steps: &[Step], index: Option<usize>, mut why: Why) -> Failure {
+        if why.left.is_empty() {
+            // What stands beside the line's own words need not be said twice.
+            let shown = |left: &String| {
+                why.contrast
+                    .as_ref()
+                    .is_some_and(|c| !c.came.is_empty() && left.ends_with(&compare::show(c.came.as_bytes())))
+            };
+            why.left = self.unexpected().into_iter().filter(|left| !shown(left)).collect();
+        }
+        let said = self.seats.iter().enumerate();
+        let said = said.flat_map(|(i, seat)| seat.said.iter().map(move |text| self.named(i, text))).collect();
+        let Some((index, step)) = index.and_then(|index| Some((index, steps.get(index)?))) else {
+            return Failure { text: "(the end of the book)".to_owned(), why, said, ..Failure::default() };
+        };
+        let behind = steps[index..].iter().skip(1).take_while(|step| step.kind.is_check() && !step.kind.is_input());
+        let still = if step.kind.is_check() { behind.map(|step| step.text.clone()).collect() } else { Vec::new() };
+        Failure { line: step.line, text: step.text.clone(), why, still, said }
+    }
+
     /// The session that the lines are about.
     pub(super) fn seat(&mut self) -> &mut Seat {
         &mut self.seats[self.at]
@@ -224,13 +261,13 @@ impl<'a> Play<'a> {
     }
 
     /// Any step but a peer's bytes.
-    fn step(&mut self, kind: &StepKind) -> Result<(), String> {
+    fn step(&mut self, kind: &StepKind) -> Result<(), Why> {
         match kind {
             StepKind::Session(number) => {
                 self.turn_to(*number);
                 Ok(())
             }
-            StepKind::Open { .. } | StepKind::Send { .. } => Err("not a single step".to_owned()),
+            StepKind::Open { .. } | StepKind::Send { .. } => Err("not a single step".into()),
             StepKind::Tls { side, name, alpn } => {
                 // Direct TLS on the client's leg begins by itself.
                 let seat = self.seat();
@@ -259,7 +296,7 @@ impl<'a> Play<'a> {
                 let asked = seat.asked.iter().position(|act| matches!(act, Act::Dial { .. }));
                 let dialled = asked.map(|at| seat.asked.remove(at)).or_else(|| seat.acts.pop_front());
                 if !matches!(dialled, Some(Act::Dial { .. })) {
-                    return Err("nothing was dialled".to_owned());
+                    return Err("nothing was dialled".into());
                 }
                 seat.ended[Side::Server.index()] = true;
                 self.reply(Input::DialFailed(reason.clone()))
@@ -285,7 +322,7 @@ impl<'a> Play<'a> {
             StepKind::Same(side) => {
                 let expected = mem::take(&mut self.seat().just_sent[side.other().index()]);
                 if expected.is_empty() {
-                    return Err("nothing was sent that could come out the same".to_owned());
+                    return Err("nothing was sent that could come out the same".into());
                 }
                 self.seat().exactly(*side, &expected)
             }
@@ -293,7 +330,7 @@ impl<'a> Play<'a> {
                 let pending = &mut self.seat().pending[side.index()];
                 let len = pending.iter().take_while(|b| b.is_ascii_whitespace()).count();
                 if len == 0 {
-                    return Err(format!("white space was expected; came: {}", compare::show(pending)));
+                    return Err("white space was expected".into());
                 }
                 pending.drain(..len);
                 Ok(())
@@ -311,14 +348,14 @@ impl<'a> Play<'a> {
                 self.seat().take_note(|note| matches!(note, Note::Bound(bound) if bound == jid))?;
                 match self.seat().session.jid() {
                     Some(known) if known == jid => Ok(()),
-                    other => Err(format!("the session takes itself to be {other:?}")),
+                    other => Err(format!("the session takes itself to be {other:?}").into()),
                 }
             }
         }
     }
 
     /// What a peer sends in a row, beginning with the first step; gives how many steps that was.
-    fn send(&mut self, from: Side, steps: &[Step]) -> Result<usize, String> {
+    fn send(&mut self, from: Side, steps: &[Step]) -> Result<usize, Why> {
         let mut lines = Vec::new();
         let mut injected = false;
         for step in steps {
@@ -365,7 +402,7 @@ impl<'a> Play<'a> {
     }
 
     /// Gives the reply to an act: an input for which all before must have been expected.
-    fn reply(&mut self, input: Input<'_>) -> Result<(), String> {
+    fn reply(&mut self, input: Input<'_>) -> Result<(), Why> {
         self.settle()?;
         self.forget_sent();
         self.give(input)
@@ -378,7 +415,7 @@ impl<'a> Play<'a> {
     }
 
     /// Does the same in every session.
-    fn everyone(&mut self, each: impl Fn(&mut Self) -> Result<(), String>) -> Result<(), String> {
+    fn everyone(&mut self, each: impl Fn(&mut Self) -> Result<(), Why>) -> Result<(), Why> {
         let at = self.at;
         for seat in 0..self.seats.len() {
             self.at = seat;
@@ -388,7 +425,7 @@ impl<'a> Play<'a> {
         Ok(())
     }
 
-    fn wait(&mut self, micros: u64) -> Result<(), String> {
+    fn wait(&mut self, micros: u64) -> Result<(), Why> {
         let until = Timestamp(self.now.0.saturating_add(micros));
         let mut last = vec![None; self.seats.len()];
         let at = self.at;
@@ -396,7 +433,9 @@ impl<'a> Play<'a> {
             let due = self.seats.iter().enumerate().filter_map(|(i, seat)| Some((seat.session.deadline()?, i)));
             let Some((deadline, seat)) = due.min().filter(|(deadline, _)| *deadline <= until) else { break };
             if last[seat].replace(deadline) == Some(deadline) {
-                return Err(format!("the session asks again for the deadline {deadline:?} it has just been given"));
+                return Err(
+                    format!("the session asks again for the deadline {deadline:?} it has just been given").into()
+                );
             }
             self.now = self.now.max(deadline);
             self.at = seat;
@@ -408,7 +447,7 @@ impl<'a> Play<'a> {
     }
 
     /// Hands one input to the session that the lines are about, and what it wanted to wait for.
-    fn give(&mut self, input: Input<'_>) -> Result<(), String> {
+    fn give(&mut self, input: Input<'_>) -> Result<(), Why> {
         self.drive(input)?;
         for side in [Side::Client, Side::Server, Side::Client] {
             while self.seat().session.wants(side) {
@@ -444,20 +483,28 @@ impl<'a> Play<'a> {
         if self.seats.len() > 1 { format!("session {}: {text}", seat + 1) } else { text.to_owned() }
     }
 
-    /// Everything that came out must have been expected by now.
-    fn settle(&mut self) -> Result<(), String> {
+    /// All that came out of any session and nobody has expected.
+    fn unexpected(&self) -> Vec<String> {
         let all = self.seats.iter().enumerate();
-        let left: Vec<_> = all.flat_map(|(i, seat)| seat.unexpected().into_iter().map(move |what| (i, what))).collect();
+        all.flat_map(|(i, seat)| seat.unexpected().into_iter().map(move |what| self.named(i, &what))).collect()
+    }
+
+    /// Everything that came out must have been expected by now.
+    fn settle(&mut self) -> Result<(), Why> {
+        let left = self.unexpected();
         if left.is_empty() {
             self.seats.iter_mut().for_each(|seat| seat.notes.clear());
             return Ok(());
         }
-        let left: Vec<_> = left.iter().map(|(seat, what)| self.named(*seat, what)).collect();
-        Err(format!("before this line, this came out and nobody expected it:\n{}", left.join("\n")))
+        let reason = "this came out before, and nobody expected it:".to_owned();
+        Err(Why { reason, left, ..Why::default() })
     }
 
     /// What is true at the end of every book.
-    fn end(&self) -> Result<(), String> {
-        self.seats.iter().enumerate().try_for_each(|(i, seat)| seat.end().map_err(|why| self.named(i, &why)))
+    fn end(&self) -> Result<(), Why> {
+        self.seats
+            .iter()
+            .enumerate()
+            .try_for_each(|(i, seat)| seat.end().map_err(|why| Why { reason: self.named(i, &why.reason), ..why }))
     }
 }

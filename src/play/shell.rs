@@ -3,12 +3,13 @@
 //! Takes the acts that are about the vault, gives the sessions their answers, at once and in order. The runner of
 //! playbooks and the model of stream management both play it. Must not know how a session is driven: see [`House`].
 
-use iqtap::session::{Act, Input, Kept, Session, SmKey, Snapshot, Vault};
-use iqtap::xmpp::Timestamp;
+use crate::session::{Act, Input, Kept, Session, SmKey, Snapshot, Vault};
+use crate::xmpp::Timestamp;
 use std::collections::VecDeque;
 
 /// Whoever drives the sessions.
-pub(crate) trait House {
+pub trait House {
+    /// What they share.
     fn shell(&mut self) -> &mut Shell;
     /// The session of this number, over or not.
     fn session(&self, number: u64) -> &Session;
@@ -18,7 +19,7 @@ pub(crate) trait House {
 
 /// The vault, and what is still to be done with it.
 #[derive(Debug)]
-pub(crate) struct Shell {
+pub struct Shell {
     vault: Vault,
     deeds: VecDeque<(u64, Deed)>,
 }
@@ -34,12 +35,14 @@ enum Deed {
 }
 
 impl Shell {
-    pub(crate) fn new(vault: Vault) -> Self {
+    /// Around a vault.
+    #[must_use]
+    pub fn new(vault: Vault) -> Self {
         Self { vault, deeds: VecDeque::new() }
     }
 
     /// Notes an act that is about the vault; gives any other back.
-    pub(crate) fn ask(&mut self, session: u64, act: Act) -> Option<Act> {
+    pub fn ask(&mut self, session: u64, act: Act) -> Option<Act> {
         let deed = match act {
             Act::Enlist(key) => Deed::Enlist(key),
             Act::Look(key) => Deed::Look(key),
@@ -52,7 +55,7 @@ impl Shell {
     }
 
     /// Notes that a session is over.
-    pub(crate) fn over(&mut self, session: u64) {
+    pub fn over(&mut self, session: u64) {
         self.deeds.push_back((session, Deed::Over));
     }
 
@@ -67,7 +70,7 @@ impl Shell {
 }
 
 /// Does what the sessions asked for until nothing is left.
-pub(crate) fn serve(house: &mut impl House, now: Timestamp) -> Result<(), String> {
+pub fn serve(house: &mut impl House, now: Timestamp) -> Result<(), String> {
     while let Some((number, deed)) = house.shell().deeds.pop_front() {
         match deed {
             Deed::Enlist(key) => house.shell().vault.enlist(key, number),
@@ -76,14 +79,16 @@ pub(crate) fn serve(house: &mut impl House, now: Timestamp) -> Result<(), String
             // It has given up since: nothing must be taken out of the vault for it.
             Deed::Look(_) | Deed::Claim(_) if house.session(number).is_over() => {}
             Deed::Look(key) => {
-                if let Some(before) = house.shell().vault.ask(&key, number) {
-                    house.answer(before, Input::Superseded(key.clone()))?;
-                }
+                house.shell().vault.ask(&key, number);
                 let known = look(house, number, now, &key);
                 house.answer(number, Input::Looked(known))?;
             }
             Deed::Claim(key) => {
-                let kept = claim(house, number, now, &key)?;
+                let others = house.shell().vault.confirm(&key, number);
+                for other in others.iter().flatten() {
+                    house.answer(*other, Input::Superseded(key.clone()))?;
+                }
+                let kept = if others.is_some() { claim(house, number, now, &key)? } else { None };
                 house.answer(number, Input::Claimed(kept))?;
             }
         }

@@ -8,23 +8,25 @@
 
 use super::compare;
 use super::expect::differ;
+use super::notation;
 use super::shell::Shell;
-use iqtap::policy::{Policy, Route};
-use iqtap::session::{Act, Dir, Input, Note, Outbox, Session, Tally};
-use iqtap::xmpp::{Side, Timestamp};
+use super::why::Why;
+use crate::policy::{Policy, Route};
+use crate::session::{Act, Dir, Input, Note, Outbox, Session, Tally};
+use crate::xmpp::{Side, Timestamp};
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
 
 /// All that came out of one session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Heard {
+pub struct Heard {
     /// Bytes, by [`Side::index`].
-    pub(crate) to: [Vec<u8>; 2],
+    pub to: [Vec<u8>; 2],
     /// Acts in order, but those about the vault.
-    pub(crate) acts: Vec<Act>,
+    pub acts: Vec<Act>,
     /// What was counted at the end.
-    pub(crate) tally: Tally,
+    pub tally: Tally,
 }
 
 /// One session and all about it.
@@ -61,6 +63,8 @@ pub(super) struct Seat {
     overs: usize,
     /// Whether its state was parked.
     parked: bool,
+    /// What scripts said and how they failed, in order.
+    pub(super) said: Vec<String>,
     heard: Heard,
 }
 
@@ -88,6 +92,7 @@ impl Seat {
             findings: [0, 0],
             overs: 0,
             parked: false,
+            said: Vec::new(),
             heard: Heard::default(),
         }
     }
@@ -165,6 +170,11 @@ impl Seat {
                 // Behind one that is told alone stands no item that it could be shown with.
                 self.findings[0] += usize::from(matches!(note, Note::Finding { alone: false, .. }));
                 self.overs += usize::from(matches!(note, Note::Over(_)));
+                match &note {
+                    Note::Log(log) => self.said.push(format!("{}: {}: {}", log.script, log.level, log.text)),
+                    Note::ScriptError(text) => self.said.push(format!("FAILED {text}")),
+                    _ => {}
+                }
                 self.notes.push(note);
             }
         }
@@ -193,29 +203,28 @@ impl Seat {
     /// Everything that came out and that nobody has expected.
     pub(super) fn unexpected(&self) -> Vec<String> {
         let mut left = Vec::new();
-        for (side, pending) in ["C", "S"].into_iter().zip(&self.pending) {
+        for side in [Side::Client, Side::Server] {
+            let pending = &self.pending[side.index()];
             if !pending.is_empty() {
-                left.push(format!("to {side}: {}", compare::show(pending)));
+                left.push(format!("to {}: {}", notation::letter(side), compare::show(pending)));
             }
         }
-        left.extend(self.acts.iter().map(|act| format!("{act:?}")));
-        left.extend(self.notes.iter().filter_map(|note| match note {
-            Note::Finding { .. } | Note::ScriptError(_) => Some(format!("{note:?}")),
-            _ => None,
-        }));
+        left.extend(self.acts.iter().map(notation::act));
+        let urgent = self.notes.iter().filter(|note| matches!(note, Note::Finding { .. } | Note::ScriptError(_)));
+        left.extend(urgent.filter_map(notation::line));
         left
     }
 
     /// What is true at the end of every book.
-    pub(super) fn end(&self) -> Result<(), String> {
+    pub(super) fn end(&self) -> Result<(), Why> {
         if self.held.iter().any(|held| !held.is_empty()) && self.open[Side::Client.index()] {
-            return Err("the session never wanted the last bytes".to_owned());
+            return Err("the session never wanted the last bytes".into());
         }
         if !self.out.watched {
             return Ok(());
         }
         if self.findings[0] != self.findings[1] {
-            return Err(format!("{:?}: as many findings must be shown as are told", self.findings));
+            return Err(format!("{:?}: as many findings must be shown as are told", self.findings).into());
         }
         for side in [Side::Client, Side::Server] {
             let [seen_in, seen_out] = &self.seen[side.index()];

@@ -1,40 +1,40 @@
-//! The text of a playbook to a list of steps. `tests/playbooks/README.md` describes the format for people.
+//! The text of a playbook to a list of steps. `scripts/PLAYBOOKS.md` describes the format for people.
 //!
 //! Takes text, gives a [`Book`] or the first [`Problem`] with its line. Must not play anything.
 
 use super::words::{duration, quoted, unescape};
-use iqtap::session::{Act, How};
-use iqtap::xmpp::Side;
+use crate::session::{Act, How};
+use crate::xmpp::Side;
 use std::fmt;
 use toml::Table;
 
 /// A book: what it is about, under which policy it is played, and what happens.
 #[derive(Clone, Debug)]
-pub(crate) struct Book {
+pub struct Book {
     /// What happens and why, from the comment the book begins with.
-    pub(crate) about: String,
+    pub about: String,
     /// The `policy` lines, joined.
-    pub(crate) policy: Table,
+    pub(super) policy: Table,
     /// The text of an inline script.
-    pub(crate) script: Option<String>,
+    pub(super) script: Option<String>,
     /// What happens.
-    pub(crate) steps: Vec<Step>,
+    pub(super) steps: Vec<Step>,
 }
 
 /// One thing that is done or expected.
 #[derive(Clone, Debug)]
-pub(crate) struct Step {
+pub(super) struct Step {
     /// Its line in the book, from 1.
-    pub(crate) line: usize,
+    pub line: usize,
     /// Its text, continuations joined.
-    pub(crate) text: String,
+    pub(super) text: String,
     /// What.
-    pub(crate) kind: StepKind,
+    pub(super) kind: StepKind,
 }
 
 /// What is done or expected.
 #[derive(Clone, Debug)]
-pub(crate) enum StepKind {
+pub(super) enum StepKind {
     /// The lines after it are about this session, which begins here if it is new.
     Session(usize),
     /// The standard negotiation, up to a stage; with stream management of this version.
@@ -81,7 +81,7 @@ pub(crate) enum StepKind {
 
 impl StepKind {
     /// Whether it is something that happens, and not only something to check.
-    pub(crate) fn is_input(&self) -> bool {
+    pub(super) fn is_input(&self) -> bool {
         matches!(
             self,
             Self::Open { .. }
@@ -97,7 +97,7 @@ impl StepKind {
         )
     }
     /// Whether it checks something.
-    pub(crate) fn is_check(&self) -> bool {
+    pub(super) fn is_check(&self) -> bool {
         !(self.is_input() || matches!(self, Self::Session(_)))
             || matches!(self, Self::Tls { .. } | Self::TlsFails(..) | Self::Dial(_) | Self::DialFails(_))
     }
@@ -105,7 +105,7 @@ impl StepKind {
 
 /// How far `open` goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Until {
+pub(super) enum Until {
     /// The client has the server's features from before authentication.
     Features,
     /// The client has `<success/>`; both streams are about to restart.
@@ -118,14 +118,14 @@ pub(crate) enum Until {
 
 /// The versions of stream management (XEP-0198).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sm {
+pub(super) enum Sm {
     Two,
     Three,
 }
 
 /// The kinds of note a book may ask for by `note`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoteKind {
+pub(super) enum NoteKind {
     Hint,
     Log,
     ScriptError,
@@ -136,9 +136,36 @@ pub(crate) enum NoteKind {
     Over,
 }
 
+impl NoteKind {
+    const ALL: [Self; 8] = [
+        Self::Hint,
+        Self::Log,
+        Self::ScriptError,
+        Self::StreamError,
+        Self::Joined,
+        Self::Mechanism,
+        Self::Resumed,
+        Self::Over,
+    ];
+
+    /// The word for it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Hint => "hint",
+            Self::Log => "log",
+            Self::ScriptError => "script-error",
+            Self::StreamError => "stream-error",
+            Self::Joined => "joined",
+            Self::Mechanism => "mechanism",
+            Self::Resumed => "resumed",
+            Self::Over => "over",
+        }
+    }
+}
+
 /// Bytes to send or expect: finished ones, or text in which `$name` is still to be filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Bytes {
+pub(super) enum Bytes {
     /// From a line with escapes.
     Raw(Vec<u8>),
     /// From a line of text.
@@ -147,11 +174,11 @@ pub(crate) enum Bytes {
 
 /// What is wrong with a book's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Problem {
+pub struct Problem {
     /// Line, from 1.
-    pub(crate) line: usize,
+    pub line: usize,
     /// What.
-    pub(crate) message: String,
+    pub message: String,
 }
 
 impl fmt::Display for Problem {
@@ -161,7 +188,7 @@ impl fmt::Display for Problem {
 }
 
 /// Reads a book.
-pub(crate) fn book(text: &str) -> Result<Book, Problem> {
+pub fn book(text: &str) -> Result<Book, Problem> {
     let about = about(text)?;
     let mut book = Book { about, policy: Table::new(), script: None, steps: Vec::new() };
     let mut lines = text.lines().enumerate().peekable();
@@ -279,7 +306,7 @@ fn table(inline: &str) -> Result<Table, String> {
 }
 
 /// Puts one table's values over another's, table by table.
-pub(crate) fn merge(base: &mut Table, over: Table) {
+pub(super) fn merge(base: &mut Table, over: Table) {
     for (key, value) in over {
         match (base.get_mut(&key), value) {
             (Some(toml::Value::Table(below)), toml::Value::Table(value)) => merge(below, value),
@@ -290,8 +317,13 @@ pub(crate) fn merge(base: &mut Table, over: Table) {
     }
 }
 
+/// For those who have mistyped one.
+const WORDS: &str = "a line begins with one of: C:, S:, C-raw:, S-raw:, inject, dial, dial-fails, tls, tls-fails, asked, session, \
+                     wait, drop, stop, policy-swap, to C:, to S:, same, bytes, space, nothing, close, finding, note, bound; \
+                     and before anything happens policy, script <<, open";
+
 /// One line, continuations joined, to what it says.
-pub(crate) fn step(line: &str) -> Result<StepKind, String> {
+pub(super) fn step(line: &str) -> Result<StepKind, String> {
     if let Some(step) = exchange(line)? {
         return Ok(step);
     }
@@ -334,7 +366,7 @@ pub(crate) fn step(line: &str) -> Result<StepKind, String> {
             Ok(StepKind::Note(note_kind(kind)?, quoted(rest)))
         }
         "bound" => Ok(StepKind::Bound(rest.to_owned())),
-        _ => Err(format!("what is '{name}'?")),
+        _ => Err(format!("what is '{name}'? {WORDS}")),
     }
 }
 
@@ -395,17 +427,9 @@ fn tls(rest: &str) -> Result<StepKind, String> {
 }
 
 fn note_kind(text: &str) -> Result<NoteKind, String> {
-    Ok(match text {
-        "hint" => NoteKind::Hint,
-        "log" => NoteKind::Log,
-        "script-error" => NoteKind::ScriptError,
-        "stream-error" => NoteKind::StreamError,
-        "joined" => NoteKind::Joined,
-        "mechanism" => NoteKind::Mechanism,
-        "resumed" => NoteKind::Resumed,
-        "over" => NoteKind::Over,
-        other => return Err(format!("there is no note '{other}'")),
-    })
+    let known = NoteKind::ALL.into_iter().find(|kind| kind.name() == text);
+    known
+        .ok_or_else(|| format!("there is no note '{text}': there are {}", NoteKind::ALL.map(NoteKind::name).join(", ")))
 }
 
 #[cfg(test)]

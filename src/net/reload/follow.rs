@@ -1,0 +1,236 @@
+//! [`Scripts`], loaded, and the [`Follower`] that loads them again when their files have changed.
+//!
+//! ```text
+//! a signal -> wait until nothing has moved for 100 ms -> arm the watch -> compare contents -> compile -> publish or tell why not
+//! ```
+//! Takes a [`Config`] as it is in memory; gives policies to a [`Reloader`]. All of it on a thread of its own. Must not publish
+//! what is not whole, nor try the same contents twice.
+
+use super::places::Places;
+use super::prints::Prints;
+use super::watch::Watch;
+use super::{News, Reloader};
+use crate::config::{Config, ConfigError};
+use crate::policy::Policy;
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Files are looked at when nothing has happened to them for so long...
+const QUIET: Duration = Duration::from_millis(100);
+/// ...or, if something happens all the time, after this; what is broken then may be half written, and is not told.
+const RESTLESS: Duration = Duration::from_secs(2);
+/// Some editors take a file away before they put the new one in its place.
+const MISSING: Duration = Duration::from_millis(500);
+/// Signals that may wait; more would say nothing new.
+const SIGNALS: usize = 16;
+/// As much as the main thread has, on which scripts are compiled the first time.
+const STACK_BYTES: usize = 8 << 20;
+
+/// Scripts that have been compiled, and what their files held.
+#[derive(Debug)]
+pub struct Scripts {
+    config: Config,
+    files: Vec<PathBuf>,
+    prints: Prints,
+}
+
+impl Scripts {
+    /// Compiles a configuration's scripts; gives the policy that they are part of.
+    ///
+    /// # Errors
+    /// The first script that cannot be loaded.
+    pub fn load(config: &Config) -> Result<(Self, Policy), ConfigError> {
+        // Before they are compiled: what changes meanwhile has then changed.
+        let mut prints = Prints::of(&named(config));
+        let policy = config.policy()?;
+        let files = made_of(&policy);
+        prints.add(&files);
+        Ok((Self { config: config.clone(), files, prints }, policy))
+    }
+
+    /// Loads them again from now on, whenever their files have changed (unless the configuration says `reload = false`) and
+    /// whenever it is asked to.
+    pub fn follow(self, reloader: Reloader) -> Follower {
+        let (signals, heard) = sync_channel(SIGNALS);
+        let watching = signals.clone();
+        let thread = thread::Builder::new().name("reload".to_owned()).stack_size(STACK_BYTES);
+        let started = thread.spawn(move || {
+            let watch = self.config.reload.then(|| watch(watching)).flatten();
+            let Self { config, files, prints } = self;
+            let follow = Follow { config, reloader, watch, files, prints, changed: BTreeSet::new(), missing: None };
+            follow.run(&heard);
+        });
+        if let Err(error) = started {
+            tracing::warn!(%error, "no thread: scripts are not reloaded");
+        }
+        Follower { signals }
+    }
+}
+
+/// The files that a configuration names.
+fn named(config: &Config) -> Vec<PathBuf> {
+    config.scripts.iter().chain(&config.shadow).cloned().collect()
+}
+
+/// The files that a policy was made of.
+fn made_of(policy: &Policy) -> Vec<PathBuf> {
+    let mut files = policy.scripts.files();
+    files.extend(policy.shadow.files());
+    files
+}
+
+/// A watch that sends signals; none if there cannot be one.
+fn watch(signals: SyncSender<Signal>) -> Option<Watch> {
+    // If there is no room, a signal is waiting already.
+    let watch = Watch::new(move || drop(signals.try_send(Signal::Changed)));
+    watch.inspect_err(|error| tracing::warn!("scripts cannot be watched: {error}")).ok()
+}
+
+/// Reloads scripts for as long as it is kept.
+#[derive(Debug)]
+pub struct Follower {
+    signals: SyncSender<Signal>,
+}
+
+impl Follower {
+    /// Loads the scripts again now, changed or not.
+    pub fn reload(&self) {
+        let _ = self.signals.try_send(Signal::Asked); // full: it is about to look anyway
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        let _ = self.signals.send(Signal::End); // its thread may have ended
+    }
+}
+
+#[derive(Debug)]
+enum Signal {
+    /// Something may have changed.
+    Changed,
+    /// Somebody wants it done.
+    Asked,
+    End,
+}
+
+/// The thread's.
+struct Follow {
+    config: Config,
+    reloader: Reloader,
+    watch: Option<Watch>,
+    /// What the policy in force was made of.
+    files: Vec<PathBuf>,
+    /// What the files held when they were last tried.
+    prints: Prints,
+    /// What has changed since they were last published.
+    changed: BTreeSet<PathBuf>,
+    /// Since when one of them is missing.
+    missing: Option<Instant>,
+}
+
+impl Follow {
+    fn run(mut self, heard: &Receiver<Signal>) {
+        // What has changed before the watch was armed.
+        let mut next = if self.watch.is_some() { self.look(false, true) } else { None };
+        let mut first: Option<Instant> = None;
+        let mut last = Instant::now();
+        let mut asked = false;
+        loop {
+            let signal = match next {
+                None => heard.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(at) => heard.recv_timeout(at.saturating_duration_since(Instant::now())),
+            };
+            let now = Instant::now();
+            match signal {
+                Ok(Signal::End) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Signal::Asked) => asked = true,
+                Ok(Signal::Changed) => {
+                    last = now;
+                    next = Some((now + QUIET).min(*first.get_or_insert(now) + RESTLESS));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if asked || next.is_some_and(|at| at <= now) {
+                first = None;
+                next = self.look(std::mem::take(&mut asked), now >= last + QUIET);
+            }
+        }
+    }
+
+    /// Tries what the files hold now, if it was not tried yet, or if asked to; when to look again. `quiet`: nobody is
+    /// about to write them.
+    fn look(&mut self, asked: bool, quiet: bool) -> Option<Instant> {
+        let files = self.all_files();
+        self.arm(&files);
+        let prints = Prints::of(&files);
+        if prints.misses(&self.prints) && !asked {
+            let now = Instant::now();
+            let until = *self.missing.get_or_insert(now) + MISSING;
+            if now < until {
+                return Some(until);
+            }
+        }
+        self.missing = None;
+        let changed = prints.changed_since(&self.prints);
+        if changed.is_empty() && !asked {
+            return None;
+        }
+        let tried = self.compile();
+        if tried.is_err() && !quiet && !asked {
+            return Some(Instant::now() + QUIET);
+        }
+        self.prints = prints;
+        self.changed.extend(changed);
+        self.conclude(tried, asked);
+        None
+    }
+
+    /// What is named and what is in force: a new version that is broken may have come to depend on fewer.
+    fn all_files(&self) -> Vec<PathBuf> {
+        let all: BTreeSet<PathBuf> = named(&self.config).into_iter().chain(self.files.iter().cloned()).collect();
+        all.into_iter().collect()
+    }
+
+    fn arm(&mut self, files: &[PathBuf]) {
+        if let Some(watch) = &mut self.watch
+            && let Err(error) = watch.arm(&Places::of(files))
+        {
+            tracing::warn!("scripts are no longer watched: {error}");
+            self.watch = None;
+        }
+    }
+
+    /// Publishes what is whole, and tells it; or tells why it is not.
+    fn conclude(&mut self, tried: Result<Policy, ConfigError>, asked: bool) {
+        let news = match tried {
+            Ok(policy) => {
+                self.files = made_of(&policy);
+                self.prints.add(&self.files);
+                let policy = self.reloader.publish(policy);
+                let changed = std::mem::take(&mut self.changed);
+                let files = if asked { named(&self.config) } else { changed.into_iter().collect() };
+                self.arm(&self.all_files());
+                News::Reloaded { files, policy }
+            }
+            Err(error) => {
+                let (policy, since) = self.reloader.policies.in_force();
+                News::NotReloaded { error, policy, since }
+            }
+        };
+        self.reloader.tell(news);
+    }
+
+    /// Aside: nothing of it is seen by anybody.
+    fn compile(&self) -> Result<Policy, ConfigError> {
+        catch_unwind(AssertUnwindSafe(|| self.config.policy())).unwrap_or_else(|_| {
+            let path = self.changed.first().cloned().unwrap_or_default();
+            let message = "the script engine panicked; please report this".to_owned();
+            Err(ConfigError { path, line: 0, column: 0, message })
+        })
+    }
+}
