@@ -2,15 +2,20 @@
 //! less than loading the script would.
 
 use iqtap::script::{ScriptLimits, ScriptSet, Severity, check, hooks};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The complaints, as `line:column message`; a warning begins with `~`.
 fn complaints(text: &str) -> Vec<String> {
+    complaints_at(Path::new("test.rhai"), text)
+}
+
+/// The same for a script that stands there, with its lists beside it.
+fn complaints_at(path: &Path, text: &str) -> Vec<String> {
     let told = |c: iqtap::script::Complaint| {
         let mark = if c.severity == Severity::Warning { "~" } else { "" };
         format!("{mark}{}:{} {}", c.line, c.column, c.message)
     };
-    check(Path::new("test.rhai"), text, ScriptLimits::default()).into_iter().map(told).collect()
+    check(path, text, ScriptLimits::default()).into_iter().map(told).collect()
 }
 
 /// The one complaint about a hook with this body, which begins on line 2, column 1.
@@ -159,17 +164,20 @@ fn what_may_be_right_is_left_alone() {
 #[test]
 fn the_pages_and_the_gallery_are_fine() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut texts: Vec<String> = Vec::new();
+    let mut texts: Vec<(PathBuf, String)> = Vec::new();
+    let shelf = root.join("tests/lists/page.rhai");
     for page in ["README.md", "scripts/README.md"] {
         let page = std::fs::read_to_string(root.join(page)).expect(page);
-        texts.extend(page.split("```rhai\n").skip(1).filter_map(|part| Some(part.split("```").next()?.to_owned())));
+        let blocks = page.split("```rhai\n").skip(1);
+        texts.extend(blocks.filter_map(|part| Some((shelf.clone(), part.split("```").next()?.to_owned()))));
     }
     for script in iqtap::play::files(&root.join("scripts"), "rhai").expect("scripts") {
-        texts.push(std::fs::read_to_string(script).expect("a script"));
+        let text = std::fs::read_to_string(&script).expect("a script");
+        texts.push((script, text));
     }
     assert!(texts.len() > 10);
-    for text in texts {
-        assert_eq!(complaints(&text), Vec::<String>::new(), "{text}");
+    for (path, text) in texts {
+        assert_eq!(complaints_at(&path, &text), Vec::<String>::new(), "{text}");
         assert!(!hooks(&text, ScriptLimits::default()).is_empty(), "{text}");
     }
 }

@@ -137,6 +137,7 @@ fn gallery() -> Vec<(String, PathBuf, String)> {
     let entries = std::fs::read_dir(&folder).unwrap_or_else(|why| panic!("{why}"));
     let paths = entries.map(|entry| entry.unwrap_or_else(|why| panic!("{why}")).path());
     let mut paths: Vec<_> = paths.filter(|path| path.extension().is_some_and(|e| e == "rhai")).collect();
+    paths.retain(|path| !path.to_string_lossy().ends_with(".d.rhai")); // what tells editors of scripts
     paths.sort();
     let read = |path: PathBuf| {
         let text = std::fs::read_to_string(&path).unwrap_or_else(|why| panic!("{}: {why}", path.display()));

@@ -144,7 +144,7 @@ fn what_fails_while_it_runs_is_told_likewise() {
             "true=\nstanza.set_text(1)",
             "--modify: 'true= stanza.set_text(1)', column 14 (at set_text(1)): ",
         ),
-        (Deed::Modify, "true=return 1", "--modify: 'true=return 1': a hook returns pass()"),
+        (Deed::Modify, "true=return 1.5", "--modify: 'true=return 1.5': a hook returns pass()"),
         (Deed::Modify, "true=session.to_client(`<message/>`); throw \"no\"", "(at throw \"no\"): no"),
     ];
     for (deed, text, words) in cases {

@@ -91,6 +91,7 @@ fn reading_by_paths() {
         ("stanza.find(\"query\") != ()", "true"),
         ("stanza.find_all(\"query/item/group\").map(|g| g.text())", "[\"Friends\", \"Montagues\", \"Servants\"]"),
         ("stanza.find_all(\"nothing\").len()", "0"),
+        ("let all = []; for item in stanza.each(\"query/item\") { all.push(item[\"jid\"].len()); } all.len()", "2"),
         ("stanza.count(\"query/item\")", "2"),
         ("stanza.children().len()", "1"),
         ("stanza.find(\"query\").children().map(|c| c.name)", "[\"item\", \"item\", \"other\"]"),
@@ -365,7 +366,7 @@ fn what_fails_says_where_and_why() {
         ("let q = stanza.find(\"query\"); q.nmae", "2:32: an element has no property nmae: it has name and ns;", ""),
         ("let q = stanza.find(\"query\"); q.name = \"x\";", "2:32: name can only be read", ""),
         ("let q = stanza.find(\"query\"); q.id = \"x\";", "2:32: an element has no property id", "[\"id\"]"),
-        ("session.jdi", "2:8: a session has no property jdi: it has jid, bare, domain, peer and number", ""),
+        ("session.jdi", "2:8: a session has no property jdi: it has jid, bare, domain, peer, number, ", ""),
         ("jid(\"a@b\").node", "2:11: a jid has no property node: it has full, bare, local, domain and resource", ""),
         (
             "stanza.txt(\"body\")",
@@ -432,6 +433,8 @@ fn limits_hold() {
         assert!(why.contains(reason), "{text}: {why}");
         assert!(begun.elapsed().as_secs() < 60, "{text}");
     }
+    let loops = "{ let all = 0; for item in stanza.each(\"query/item\") { all += 1; if all == 600 { break; } } all }";
+    assert_eq!(value(loops, &many), "600");
     assert_eq!(value("stanza.count(\"query/item\")", &many), "20000");
     assert_eq!(value("stanza.find(\"query/item[20000]\") != ()", &many), "true");
 }

@@ -22,13 +22,18 @@ pub fn files(path: &Path, extension: &str) -> Result<Vec<PathBuf>, String> {
     Ok(found)
 }
 
+/// Whether a file only tells editors what scripts may use: `iqtap.d.rhai`.
+fn is_for_editors(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(".d.rhai"))
+}
+
 fn gather(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         // Of the entry itself: a link to a folder could lead round in a circle.
         if entry.file_type()?.is_dir() {
             gather(&entry.path(), extension, found)?;
-        } else if entry.path().extension().is_some_and(|e| e == extension) {
+        } else if entry.path().extension().is_some_and(|e| e == extension) && !is_for_editors(&entry.path()) {
             found.push(entry.path());
         }
     }

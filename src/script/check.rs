@@ -111,6 +111,7 @@ pub fn check(path: &Path, text: &str, limits: ScriptLimits) -> Vec<Complaint> {
 #[must_use]
 pub fn hooks(text: &str, limits: ScriptLimits) -> Vec<String> {
     let known = Known::new(limits);
+    let text = &renamed(text, sharing::WORD, sharing::NAME);
     let tree = Tree::read(&known, text, text);
     let defined = |hook: &&str| tree.as_ref().is_some_and(|tree| tree.defines(hook));
     known.hooks().filter(defined).map(str::to_owned).collect()

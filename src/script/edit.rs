@@ -37,8 +37,22 @@ impl Place for Element {
     }
 }
 
+/// Elements to go through one by one, however many they are.
+#[derive(Clone)]
+struct Each(Vec<Element>);
+
+impl IntoIterator for Each {
+    type Item = Element;
+    type IntoIter = std::vec::IntoIter<Element>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
 pub(super) fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Element>("Element");
+    engine.register_type_with_name::<Each>("Each").register_iterator::<Each>();
     by_path::<Stanza>(engine);
     by_path::<Element>(engine);
     of_elements(engine);
@@ -55,15 +69,13 @@ fn by_path<P: Place>(engine: &mut Engine) {
     });
     engine.register_fn("find_all", |context: NativeCallContext<'_>, place: &mut P, path: &str| {
         let most = context.engine().max_array_size();
-        array(all(place, &element_path(path)?)?, most, "find_all", "with count(path) and numbers in the path, as in")
+        array(all(place, &element_path(path)?)?, most, "find_all", "with each(path) or")
     });
     engine.register_fn("children", |context: NativeCallContext<'_>, place: &mut P| {
-        budget::look(1)?;
-        let element = place.open()?;
-        let children: Vec<_> = element.read(|tree, id| tree.children(id).map(|child| element.at(child)).collect());
-        budget::look(children.len())?;
-        array(children, context.engine().max_array_size(), "children", "by name, with find_all(path) or")
+        array(children(place)?, context.engine().max_array_size(), "children", "with each() or")
     });
+    engine.register_fn("each", |place: &mut P, path: &str| all(place, &element_path(path)?).map(Each));
+    engine.register_fn("each", |place: &mut P| children(place).map(Each));
     engine.register_fn("count", |place: &mut P, path: &str| -> Fallible<i64> {
         Ok(i64::try_from(all(place, &element_path(path)?)?.len()).unwrap_or(i64::MAX))
     });
@@ -184,6 +196,14 @@ fn must_be(place: &impl Place, text: &str, path: &Path<'_>) -> Fallible<Element>
     }
     let steps = text.split_once('@').map_or(text, |(steps, _)| if path.attr.is_some() { steps } else { text });
     fail(format!("this {} has no element {steps}; test with find({steps:?}) != () first", place.noun()))
+}
+
+fn children(place: &impl Place) -> Fallible<Vec<Element>> {
+    budget::look(1)?;
+    let element = place.open()?;
+    let children: Vec<_> = element.read(|tree, id| tree.children(id).map(|child| element.at(child)).collect());
+    budget::look(children.len())?;
+    Ok(children)
 }
 
 fn array(found: Vec<Element>, most: usize, function: &str, instead: &str) -> Fallible<Array> {

@@ -101,7 +101,7 @@ impl ScriptLimits {
         millis: 500,
         sends: 256,
         send_bytes: 1 << 20,
-        state_bytes: 64 * 1024,
+        state_bytes: 256 * 1024,
         failures: 10,
     };
 }

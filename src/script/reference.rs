@@ -15,6 +15,8 @@ const BY_PATH: &[(&str, &str, &str)] = &[
     ("remove_attr(path: String, name: String)", "()", "removes an attribute of something inside"),
     ("find(path: String)", "Element?", "the first element the path leads to, or ()"),
     ("find_all(path: String)", "Array", "all elements the path leads to, in their order"),
+    ("each()", "Each", "the child elements, however many, for a loop"),
+    ("each(path: String)", "Each", "all elements the path leads to, however many, for a loop"),
     ("count(path: String)", "int", "how many elements the path leads to"),
     ("children()", "Array", "the child elements"),
     (

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
-/// Fingerprints by path; none for what cannot be read.
+/// Fingerprints by path; none for what cannot be read, and for what is empty: most likely somebody is about to write it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Prints(BTreeMap<PathBuf, Option<u64>>);
 
@@ -35,7 +35,7 @@ impl Prints {
 }
 
 fn print(path: &Path) -> Option<u64> {
-    let bytes = std::fs::read(path).ok()?;
+    let bytes = std::fs::read(path).ok().filter(|bytes| !bytes.is_empty())?;
     let mut hasher = DefaultHasher::new();
     bytes.hash(&mut hasher);
     Some(hasher.finish())
@@ -55,6 +55,8 @@ mod tests {
         std::fs::write(&a, "one").unwrap();
         assert_eq!(Prints::of(&paths), first, "saved unchanged");
         std::fs::write(&b, "").unwrap();
+        assert_eq!(Prints::of(&paths), first, "not written yet");
+        std::fs::write(&b, "two").unwrap();
         let second = Prints::of(&paths);
         assert_eq!(second.changed_since(&first), BTreeSet::from([b]));
         assert!(!second.misses(&first) && first.misses(&second));

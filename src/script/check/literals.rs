@@ -18,7 +18,7 @@ const PURE: [&str; 3] = ["xml", "log", "tag"];
 /// Functions of a time and a name; what comes third may be anything.
 const TIMERS: [&str; 2] = ["after", "every"];
 /// Functions of a path that only look.
-const LOOKING: [&str; 4] = ["text", "find", "find_all", "count"];
+const LOOKING: [&str; 5] = ["text", "find", "find_all", "each", "count"];
 
 pub(super) fn faults(known: &Known, tree: &Tree, sorts: &Sorts<'_>) -> Vec<Fault> {
     let mut faults = Vec::new();

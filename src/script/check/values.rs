@@ -202,7 +202,7 @@ fn after(kind: Kind, link: &Link<'_>) -> Sort {
     match (kind, link) {
         (Kind::Stanza | Kind::Element, Link::Method(call, _)) => match call.name.as_str() {
             "find" => Some(Kind::Element),
-            "find_all" | "children" => Some(Kind::Elements),
+            "find_all" | "children" | "each" => Some(Kind::Elements),
             _ => None,
         },
         (Kind::Elements, Link::Index) => Some(Kind::Element),
