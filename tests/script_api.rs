@@ -230,7 +230,8 @@ fn an_answer_goes_to_the_first_sender_whatever_was_rewritten() {
 #[test]
 fn logs() {
     let outcome = body(
-        "log(\"a\"); log(\"warn\", \"b\"); log(\"error\", \"c\"); log(\"debug\", \"d\"); print(\"e\"); print(42); debug(\"f\");",
+        "log(\"a\"); log(\"warn\", \"b\"); log(\"error\", \"c\"); log(\"debug\", \"d\"); print(\"e\"); print(42); debug(\"f\"); \
+         log(7); log(0.5); log(stanza.text(\"no\")); log(\"warn\", stanza.size > 1); log(\"warn\", 7);",
         IQ,
     );
     let lines: Vec<_> = outcome.logs.iter().map(|line| (line.level, line.text.as_str())).collect();
@@ -242,6 +243,11 @@ fn logs() {
         ("info", "e"),
         ("info", "42"),
         ("debug", "\"f\""),
+        ("info", "7"),
+        ("info", "0.5"),
+        ("info", "()"),
+        ("warn", "true"),
+        ("warn", "7"),
     ];
     assert_eq!(lines, expected);
     assert!(outcome.logs.iter().all(|line| line.script == "test.rhai"));

@@ -182,6 +182,13 @@ fn the_pages_and_the_gallery_are_fine() {
     }
 }
 
+/// The hooks of a script are told whatever it uses.
+#[test]
+fn a_script_that_shares_has_its_hooks() {
+    let script = "fn on_iq(stanza) { shared.incr(\"n\"); }\nfn on_bind() { log(shared.get(\"n\")); }";
+    assert_eq!(hooks(script, ScriptLimits::default()), ["on_iq", "on_bind"]);
+}
+
 /// Every script with a piece missing: whatever keeps it from being loaded is said, and what is said to be fine loads.
 #[test]
 fn check_never_says_less_than_loading() {

@@ -50,6 +50,17 @@ fn one_drops() {
     assert_eq!(ran(&session, CHAT).verdict, Verdict::Drop);
 }
 
+/// What all sessions share is there too, in what is looked at and in what is done.
+#[test]
+fn one_counts_with_what_is_shared() {
+    let text = "shared.throttle(session.bare, 0.1, 1)=policy-violation";
+    let set = set(&[line(Deed::Reject, text), line(Deed::Modify, "true=stanza.id = `n${shared.incr(\"n\")}`")]).unwrap();
+    let mut memory = Memory::default();
+    let first = run(&set, &mut memory, CHAT);
+    assert_eq!(first.element.unwrap().attr("id"), Some("n1"));
+    assert!(matches!(run(&set, &mut memory, CHAT).verdict, Verdict::Reject(_)));
+}
+
 #[test]
 fn one_rejects() {
     let reject = [line(Deed::Reject, r#"stanza.ns == "vcard-temp" && stanza.type == "set"=not-allowed"#)];
@@ -100,6 +111,8 @@ fn what_is_wrong_is_told_in_the_users_own_text() {
         (Deed::Drop, "stanza.kind == == \"x\"", "'stanza.kind == == \"x\"', column 16 (at == \"x\"): "),
         (Deed::Drop, "stanza.kind == ", "'stanza.kind == ', column 16 (at its end): "),
         (Deed::Drop, "stanz.kind == 1", "'stanz.kind == 1', column 1 (at stanz.kind == 1): Undefined variable: stanz"),
+        (Deed::Drop, "stanza.kind = \"x\"", "Unexpected '=' (to compare, write ==)"),
+        (Deed::Drop, "stanza.kind == 'xy'", "(a text stands in double quotes or backticks)"),
         (Deed::Drop, "a\n == == 1", "'a  == == 1', column 7 (at == 1): "),
         (Deed::Drop, "true) { } if (true", "'true) { } if (true', column 5 (at ) { } if (true): "),
         (Deed::Drop, "true /* ", "'true /* ': it goes on behind its end: a comment is not closed"),
@@ -181,7 +194,9 @@ fn a_filter_says_yes_or_no() {
     let why = Filter::new("stanza.kind == == 1", ScriptLimits::default()).unwrap_err();
     assert!(why.starts_with("'stanza.kind == == 1', column 16 (at == 1): "), "{why}");
     assert!(
-        Filter::new("session.jid == 1", ScriptLimits::default()).unwrap_err().contains("Undefined variable: session")
+        Filter::new("session.jid == 1", ScriptLimits::default())
+            .unwrap_err()
+            .ends_with("Undefined variable: session (a filter sees stanza only)")
     );
     let long = Filter::new("[1, 2].map(Fn(\"f\"))", ScriptLimits { operations: 100, ..ScriptLimits::default() });
     assert!(scanned(CHAT, |kind, view| long.unwrap().shows(kind, view, Side::Client)).is_err());

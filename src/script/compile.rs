@@ -7,7 +7,7 @@ use super::run::{self, Functions};
 use super::state::Kept;
 use super::{LoadError, ScriptLimits, budget, engine, lists, literals, members, sharing, wants};
 use crate::xmpp::{Kind, Timestamp};
-use rhai::{AST, Dynamic, Engine, Module, ParseError, ParseErrorType, Position, Scope};
+use rhai::{AST, Dynamic, Engine, LexError, Module, ParseError, ParseErrorType, Position, Scope};
 use std::path::{Path, PathBuf};
 
 /// One compiled script.
@@ -125,15 +125,38 @@ fn digest(text: &str) -> u64 {
 
 /// A parse error with its place; says how a function gets at what stands outside of it.
 fn parse_error(path: &Path, error: &ParseError, outside: &Scope<'_>) -> LoadError {
-    let mut message = error.err_type().to_string();
+    let mut message = words(error);
     if let ParseErrorType::VariableUndefined(name) = error.err_type()
         && outside.contains(name)
     {
-        message
-            .push_str(" (a function sees only the constants of what stands outside: write `const` instead of `let`)");
+        message.push_str(
+            " (a function sees only the constants of what stands outside: write `const` instead of `let`, or keep in `state` \
+             what changes)",
+        );
     }
     let (line, column) = place(error.position());
     LoadError { path: path.to_owned(), line, column, message }
+}
+
+/// What is said of a parameter that a function has not taken.
+pub(super) const PARAMETERS: &str = "a function sees its parameters only: fn on_message(stanza, session) { ... }";
+
+/// What Rhai says of a script that it cannot read, and what whoever wrote it may have meant.
+pub(super) fn words(error: &ParseError) -> String {
+    let text = error.err_type().to_string();
+    let hint = match error.err_type() {
+        ParseErrorType::VariableUndefined(name) => match name.as_str() {
+            "stanza" | "session" => PARAMETERS.to_owned(),
+            "pass" | "drop" => format!("it is a function: {name}()"),
+            "reject" | "reply" | "hold" => format!("it is a function: {name}(...)"),
+            "null" | "nil" | "undefined" | "None" => "what is not there is ()".to_owned(),
+            _ => return text,
+        },
+        ParseErrorType::BadInput(LexError::MalformedChar(_)) => "a text stands in double quotes or backticks".to_owned(),
+        ParseErrorType::BadInput(LexError::UnexpectedInput(sign)) if sign == "=" => "to compare, write ==".to_owned(),
+        _ => return text,
+    };
+    format!("{text} ({hint})")
 }
 
 /// Line and column, from 1; 0 for none.

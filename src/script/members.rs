@@ -49,12 +49,22 @@ pub(super) fn no_property<T>(of: &str, name: &str) -> Fallible<T> {
 /// A function that is not there, or not for such arguments, given its signature as Rhai writes it.
 pub(super) fn no_function(signature: &str) -> Option<String> {
     let (name, arguments) = signature.split_once(" (")?;
-    let first = arguments.trim_end_matches(')').split(", ").next()?;
-    let who = who(first)?;
+    let arguments = arguments.strip_suffix(')')?.replace("&str | ImmutableString | String", "string");
+    let first = arguments.split(", ").next()?;
+    let Some(who) = who(first) else { return Some(no_such_call(name, &arguments)) };
     let functions = joined(&reference::names(first, false));
-    let arguments = arguments.replace("&str | ImmutableString | String", "string");
     let has = if functions.is_empty() { String::new() } else { format!("; the functions of {who} are {functions}") };
-    Some(format!("there is no function {name}({arguments}{has}"))
+    Some(format!("there is no function {name}({arguments}){has}"))
+}
+
+/// A function of no value of the API, or an operator, that is not there for such arguments.
+fn no_such_call(name: &str, arguments: &str) -> String {
+    let known = joined(&reference::calls(name));
+    let known = if known.is_empty() { known } else { format!("; there is {known}") };
+    let absent = arguments.split(", ").any(|argument| argument == "()");
+    let absent = if absent { "; () is what is not there: look first, or give it a value, as in (x ?? 0)" } else { "" };
+    let what = if name.starts_with(|c: char| c.is_alphabetic()) { "function " } else { "" };
+    format!("there is no {what}{name}({arguments}){known}{absent}")
 }
 
 /// The name of a value's type as scripts know it.

@@ -4,7 +4,8 @@
 //! stands in it on lines of its own, so that every error can be told in the user's own text. Must not run anything.
 
 use super::engine;
-use super::{LoadError, ScriptLimits, ScriptSet, compile};
+use super::literals::renamed;
+use super::{LoadError, ScriptLimits, ScriptSet, compile, sharing};
 use crate::xmpp::Condition;
 use rhai::Position;
 use std::ops::Range;
@@ -180,10 +181,10 @@ fn is_expression(expression: &str, text: &str, limits: ScriptLimits) -> Result<(
     if expression.trim().is_empty() {
         return Err("an expression over stanza is missing, as in 'stanza.kind == \"presence\"'".to_owned());
     }
-    let checked = engine::engine(limits).compile_expression(expression);
+    let checked = engine::engine(limits).compile_expression(renamed(expression, sharing::WORD, sharing::NAME));
     checked
         .map(drop)
-        .map_err(|error| refused(text, 0..expression.len(), error.position(), &error.err_type().to_string()))
+        .map_err(|error| refused(text, 0..expression.len(), error.position(), &compile::words(&error)))
 }
 
 /// Refuses what is not just statements.
@@ -192,9 +193,9 @@ fn is_statement(rest: &str, text: &str, limits: ScriptLimits) -> Result<(), Stri
     if rest.trim().is_empty() {
         return Err(refused(text, start..text.len(), Position::NONE, "a statement is missing behind the last ="));
     }
-    let checked = engine::engine(limits).compile(rest);
+    let checked = engine::engine(limits).compile(renamed(rest, sharing::WORD, sharing::NAME));
     let ast =
-        checked.map_err(|error| refused(text, start..text.len(), error.position(), &error.err_type().to_string()))?;
+        checked.map_err(|error| refused(text, start..text.len(), error.position(), &compile::words(&error)))?;
     if ast.iter_functions().next().is_some() {
         return Err(refused(
             text,
@@ -251,7 +252,9 @@ impl ScriptSet {
 /// The script of a filter: it gives what the expression gives.
 pub(super) fn filter(text: &str, limits: ScriptLimits) -> Result<compile::Script, String> {
     is_expression(text, text, limits)?;
-    compiled("--filter", &format!("fn on_stanza(stanza) {{ (\n{text}\n) }}"), Source::whole(text), limits)
+    let script = format!("fn on_stanza(stanza) {{ (\n{text}\n) }}");
+    compiled("--filter", &script, Source::whole(text), limits)
+        .map_err(|why| why.replace(compile::PARAMETERS, "a filter sees stanza only"))
 }
 
 #[cfg(test)]

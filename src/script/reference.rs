@@ -8,12 +8,12 @@ type Entry = (&'static str, &'static str, &'static str, &'static str);
 
 /// Stanzas and elements have these, from where they stand downwards.
 const BY_PATH: &[(&str, &str, &str)] = &[
-    ("attr(name: String)", "String?", "an attribute, by a plain name or xml:lang; () if there is none"),
-    ("set_attr(name: String, value: String?)", "()", "sets an attribute; () removes it"),
-    ("set_attr(path: String, name: String, value: String?)", "()", "sets an attribute of something inside"),
+    ("attr(name: String)", "String | ()", "an attribute, by a plain name or xml:lang; () if there is none"),
+    ("set_attr(name: String, value: String | ())", "()", "sets an attribute; () removes it"),
+    ("set_attr(path: String, name: String, value: String | ())", "()", "sets an attribute of something inside"),
     ("remove_attr(name: String)", "()", "removes an attribute"),
     ("remove_attr(path: String, name: String)", "()", "removes an attribute of something inside"),
-    ("find(path: String)", "Element?", "the first element the path leads to, or ()"),
+    ("find(path: String)", "Element | ()", "the first element the path leads to, or ()"),
     ("find_all(path: String)", "Array", "all elements the path leads to, in their order"),
     ("each()", "Each", "the child elements, however many, for a loop"),
     ("each(path: String)", "Each", "all elements the path leads to, however many, for a loop"),
@@ -21,7 +21,7 @@ const BY_PATH: &[(&str, &str, &str)] = &[
     ("children()", "Array", "the child elements"),
     (
         "text(path: String)",
-        "String?",
+        "String | ()",
         "the text directly inside of what the path leads to, or the attribute it ends in; () if there is none",
     ),
     (
@@ -56,10 +56,10 @@ const ENTRIES: &[Entry] = &[
     ("", "reply(xml: Xml)", "Verdict", "answer it with this: the payload of a result, or a whole stanza"),
     ("", "hold(seconds: float)", "Verdict", "forward it that much later (0.001 to 3600)"),
     ("", "xml(text: Xml)", "Element", "an element of one's own: from text, or a copy"),
-    ("", "jid(text: String?)", "Jid?", "an address, prepared (RFC 7622); () for what is none"),
-    ("", "same_jid(one: String?, other: String?)", "bool", "whether two addresses are the same"),
-    ("", "log(text: String)", "()", "tells the operator"),
-    ("", "log(level: String, text: String)", "()", "the same at error, warn, info or debug"),
+    ("", "jid(text: String | ())", "Jid | ()", "an address, prepared (RFC 7622); () for what is none"),
+    ("", "same_jid(one: String | (), other: String | ())", "bool", "whether two addresses are the same"),
+    ("", "log(text: Loggable)", "()", "tells the operator a text, a number, true, false or ()"),
+    ("", "log(level: String, text: Loggable)", "()", "the same at error, warn, info or debug"),
     ("", "tag(name: String)", "()", "puts a word on the stanza at hand, shown beside it"),
     ("", "after(seconds: float, function: String)", "Timer", "calls a function of this script later, with (session)"),
     ("", "after(seconds: float, function: String, value: ?)", "Timer", "the same with (session, value)"),
@@ -70,7 +70,7 @@ const ENTRIES: &[Entry] = &[
         "calls a function of this script again and again, with (session)",
     ),
     ("", "every(seconds: float, function: String, value: ?)", "Timer", "the same with (session, value)"),
-    ("", "cancel(timer: Timer?)", "()", "ends a timer"),
+    ("", "cancel(timer: Timer | ())", "()", "ends a timer"),
     (
         "",
         "list(name: String)",
@@ -91,29 +91,29 @@ const ENTRIES: &[Entry] = &[
     ("", "shared", "Shared", "what all scripts keep for all sessions"),
     ("Stanza", "kind", "String", "iq, message or presence"),
     ("Stanza", "direction", "String", "c2s from the client, s2c from the server"),
-    ("Stanza", "type", "String?", "the attribute; can be set"),
-    ("Stanza", "id", "String?", "the attribute; can be set"),
-    ("Stanza", "to", "String?", "the attribute; can be set"),
-    ("Stanza", "from", "String?", "the attribute; can be set"),
-    ("Stanza", "lang", "String?", "its own xml:lang"),
-    ("Stanza", "ns", "String?", "namespace of the payload: of the first child that is not <error/>"),
-    ("Stanza", "name", "String?", "name of the payload"),
-    ("Stanza", "payload_ns", "String?", "the same as ns"),
-    ("Stanza", "payload_name", "String?", "the same as name"),
+    ("Stanza", "type", "String | ()", "the attribute; can be set"),
+    ("Stanza", "id", "String | ()", "the attribute; can be set"),
+    ("Stanza", "to", "String | ()", "the attribute; can be set"),
+    ("Stanza", "from", "String | ()", "the attribute; can be set"),
+    ("Stanza", "lang", "String | ()", "its own xml:lang"),
+    ("Stanza", "ns", "String | ()", "namespace of the payload: of the first child that is not <error/>"),
+    ("Stanza", "name", "String | ()", "name of the payload"),
+    ("Stanza", "payload_ns", "String | ()", "the same as ns"),
+    ("Stanza", "payload_name", "String | ()", "the same as name"),
     ("Stanza", "size", "int", "bytes, as it came"),
     ("Element", "name", "String", "its name"),
     ("Element", "ns", "String", "its namespace"),
     ("Element", "text()", "String", "the text directly inside; empty if there is none"),
     ("Element", "set_text(text: String)", "()", "replaces all that is inside by the text"),
     ("Element", "remove()", "bool", "takes it out of what it is in; whether it was in something"),
-    ("Session", "jid", "String?", "the client's full JID, once bound"),
-    ("Session", "bare", "String?", "the same without its resource"),
+    ("Session", "jid", "String | ()", "the client's full JID, once bound"),
+    ("Session", "bare", "String | ()", "the same without its resource"),
     ("Session", "domain", "String", "what the client has connected to"),
     ("Session", "peer", "String", "the client's network address"),
     ("Session", "number", "int", "the session's number in this process"),
     ("Session", "tls", "bool", "whether TLS stands towards the client"),
     ("Session", "server_tls", "bool", "whether TLS stands towards the server"),
-    ("Session", "mechanism", "String?", "the SASL mechanism the client has named"),
+    ("Session", "mechanism", "String | ()", "the SASL mechanism the client has named"),
     ("Session", "phase", "String", "open, authenticated, bound or closed"),
     ("Session", "started", "float", "when it began, in seconds since 1970"),
     ("Session", "to_client(xml: Xml)", "()", "sends the client a whole stanza"),
@@ -132,9 +132,9 @@ const ENTRIES: &[Entry] = &[
     ("Session", "close(condition: String, text: String)", "()", "the same, with a text for a person"),
     ("Jid", "full", "String", "all of it"),
     ("Jid", "bare", "String", "without the resource"),
-    ("Jid", "local", "String?", "what stands before the @"),
+    ("Jid", "local", "String | ()", "what stands before the @"),
     ("Jid", "domain", "String", "the domain"),
-    ("Jid", "resource", "String?", "what stands behind the /"),
+    ("Jid", "resource", "String | ()", "what stands behind the /"),
     ("State", "contains(key: String)", "bool", "whether something is kept under this key"),
     ("State", "remove(key: String)", "?", "takes it away; gives what it was, or ()"),
     ("State", "keys()", "Array", "all keys"),
@@ -168,11 +168,11 @@ const ENTRIES: &[Entry] = &[
     ("List", "covers(jid: String)", "bool", "whether the address, its bare one or its domain is an entry"),
     ("List", "len()", "int", "how many entries there are"),
     ("String", "matches(pattern: Pattern)", "bool", "whether the pattern fits anywhere"),
-    ("String", "find_match(pattern: Pattern)", "String?", "the first piece that fits"),
-    ("String", "captures(pattern: Pattern)", "Array?", "that piece and each group in it"),
+    ("String", "find_match(pattern: Pattern)", "String | ()", "the first piece that fits"),
+    ("String", "captures(pattern: Pattern)", "Array | ()", "that piece and each group in it"),
     (
         "String",
-        "replace_all(pattern: Pattern, with: String)",
+        "replace_all(pattern: Pattern, replacement: String)",
         "String",
         "with each piece that fits replaced; $1 is a group",
     ),
@@ -190,7 +190,7 @@ const ENTRIES: &[Entry] = &[
 const HEAD: &str = "module static;
 
 // What iqtap's scripts may use, for editors with the Rhai language server. Written by `iqtap script definitions`.
-// A `?` behind a type: it may be (). Xml is text of one element, an Element or a Stanza.
+// `| ()`: it may be what is not there. `?`: any value. Xml is text of one element, an Element or a Stanza.
 ";
 
 /// The table, with what is the same for stanzas and elements written out for both.
@@ -211,6 +211,12 @@ pub(super) fn names(of: &str, properties: bool) -> Vec<&'static str> {
         }
     }
     names
+}
+
+/// How a function that is no method is called.
+pub(super) fn calls(name: &str) -> Vec<&'static str> {
+    let is_of_that_name = |call: &str| call.split_once('(').is_some_and(|(known, _)| known == name);
+    entries().filter(|(of, call, ..)| of.is_empty() && is_of_that_name(call)).map(|(_, call, ..)| call).collect()
 }
 
 /// The definitions of all that scripts may use.
@@ -265,6 +271,37 @@ mod tests {
             .filter(|(name, _)| plain(name))
             .filter(|(name, count)| !known.contains(&name.as_str()) || (name == "replace" && *count == 3))
             .collect()
+    }
+
+    /// Words that the Rhai language server's grammar keeps for itself: none of them can be a name.
+    const KEPT: &[&str] = &[
+        "as", "async", "await", "break", "case", "catch", "const", "continue", "default", "do", "else", "exit", "export",
+        "fn", "for", "go", "goto", "if", "import", "in", "let", "loop", "match", "module", "new", "nil", "null", "package",
+        "private", "protected", "public", "return", "spawn", "static", "super", "switch", "sync", "thread", "throw", "try",
+        "until", "use", "var", "void", "while", "with", "yield",
+    ];
+
+    fn is_name(text: &str) -> bool {
+        text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+            && text.starts_with(|c: char| c.is_ascii_alphabetic())
+            && !KEPT.contains(&text)
+    }
+
+    /// `?` alone is any value; a `|` stands between those it may be.
+    fn is_type(text: &str) -> bool {
+        text.split(" | ").all(|one| one == "?" || one == "()" || is_name(one))
+    }
+
+    #[test]
+    fn the_definitions_are_what_the_language_server_reads() {
+        for (_, call, gives, _) in entries() {
+            let (name, parameters) = call.split_once('(').unwrap_or((call, ")"));
+            let parameters = parameters.strip_suffix(')').unwrap();
+            let legal = |parameter: &str| parameter.split_once(": ").is_some_and(|(name, of)| is_name(name) && is_type(of));
+            assert!(is_name(name) && is_type(gives), "{call} -> {gives}");
+            assert!(parameters.split(", ").filter(|one| !one.is_empty()).all(legal), "{call}");
+        }
+        assert!(!is_type("String?") && !is_name("with"));
     }
 
     #[test]

@@ -165,7 +165,7 @@ impl Core {
                 let own = row.id().to_owned();
                 self.iqs.close(at);
                 self.asks.answered(&own);
-                Some(Decision::Drop("answers a request of a script".to_owned()))
+                Some(Decision::Drop("the script that asked".to_owned()))
             }
             (Asker::Peer, State::Answered) => {
                 self.iqs.close(at);

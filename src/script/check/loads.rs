@@ -29,12 +29,12 @@ pub(super) fn unreadable(known: &Known, text: &str) -> (Vec<Fault>, String) {
             .map(|(at, line)| if at < from { "\n".to_owned() } else { format!("{line}\n") })
             .collect();
         if let Err(error) = known.engine.compile(alone.trim_end()) {
-            faults.push(Fault::error(place(error.position()), error.err_type().to_string()));
+            faults.push(Fault::error(place(error.position()), compile::words(&error)));
             legible = blanked(&legible, from, to);
         }
     }
     if faults.is_empty() || known.engine.compile(&legible).is_err() {
-        return (vec![Fault::error(place(first.position()), first.err_type().to_string())], String::new());
+        return (vec![Fault::error(place(first.position()), compile::words(&first))], String::new());
     }
     (faults, legible)
 }
