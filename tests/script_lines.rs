@@ -54,7 +54,8 @@ fn one_drops() {
 #[test]
 fn one_counts_with_what_is_shared() {
     let text = "shared.throttle(session.bare, 0.1, 1)=policy-violation";
-    let set = set(&[line(Deed::Reject, text), line(Deed::Modify, "true=stanza.id = `n${shared.incr(\"n\")}`")]).unwrap();
+    let set =
+        set(&[line(Deed::Reject, text), line(Deed::Modify, "true=stanza.id = `n${shared.incr(\"n\")}`")]).unwrap();
     let mut memory = Memory::default();
     let first = run(&set, &mut memory, CHAT);
     assert_eq!(first.element.unwrap().attr("id"), Some("n1"));
@@ -111,6 +112,7 @@ fn what_is_wrong_is_told_in_the_users_own_text() {
         (Deed::Drop, "stanza.kind == == \"x\"", "'stanza.kind == == \"x\"', column 16 (at == \"x\"): "),
         (Deed::Drop, "stanza.kind == ", "'stanza.kind == ', column 16 (at its end): "),
         (Deed::Drop, "stanz.kind == 1", "'stanz.kind == 1', column 1 (at stanz.kind == 1): Undefined variable: stanz"),
+        (Deed::Drop, "stanza.kind == iq", "Undefined variable: iq (a text stands in double quotes, \"iq\", and all"),
         (Deed::Drop, "stanza.kind = \"x\"", "Unexpected '=' (to compare, write ==)"),
         (Deed::Drop, "stanza.kind == 'xy'", "(a text stands in double quotes or backticks)"),
         (Deed::Drop, "a\n == == 1", "'a  == == 1', column 7 (at == 1): "),

@@ -152,7 +152,9 @@ pub(super) fn words(error: &ParseError) -> String {
             "null" | "nil" | "undefined" | "None" => "what is not there is ()".to_owned(),
             _ => return text,
         },
-        ParseErrorType::BadInput(LexError::MalformedChar(_)) => "a text stands in double quotes or backticks".to_owned(),
+        ParseErrorType::BadInput(LexError::MalformedChar(_)) => {
+            "a text stands in double quotes or backticks".to_owned()
+        }
         ParseErrorType::BadInput(LexError::UnexpectedInput(sign)) if sign == "=" => "to compare, write ==".to_owned(),
         _ => return text,
     };

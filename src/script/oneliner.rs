@@ -182,9 +182,7 @@ fn is_expression(expression: &str, text: &str, limits: ScriptLimits) -> Result<(
         return Err("an expression over stanza is missing, as in 'stanza.kind == \"presence\"'".to_owned());
     }
     let checked = engine::engine(limits).compile_expression(renamed(expression, sharing::WORD, sharing::NAME));
-    checked
-        .map(drop)
-        .map_err(|error| refused(text, 0..expression.len(), error.position(), &compile::words(&error)))
+    checked.map(drop).map_err(|error| refused(text, 0..expression.len(), error.position(), &compile::words(&error)))
 }
 
 /// Refuses what is not just statements.
@@ -194,8 +192,7 @@ fn is_statement(rest: &str, text: &str, limits: ScriptLimits) -> Result<(), Stri
         return Err(refused(text, start..text.len(), Position::NONE, "a statement is missing behind the last ="));
     }
     let checked = engine::engine(limits).compile(renamed(rest, sharing::WORD, sharing::NAME));
-    let ast =
-        checked.map_err(|error| refused(text, start..text.len(), error.position(), &compile::words(&error)))?;
+    let ast = checked.map_err(|error| refused(text, start..text.len(), error.position(), &compile::words(&error)))?;
     if ast.iter_functions().next().is_some() {
         return Err(refused(
             text,
@@ -220,13 +217,25 @@ fn refused(text: &str, part: Range<usize>, position: Position, reason: &str) -> 
     }
 }
 
+/// Of a name that nobody knows: a shell takes away quotes that it is not kept from.
+fn quoted(message: String) -> String {
+    match message.strip_prefix("Undefined variable: ") {
+        Some(name) if !name.contains(' ') => {
+            format!(
+                "{message} (a text stands in double quotes, \"{name}\", and all of it in single ones, for the shell)"
+            )
+        }
+        _ => message,
+    }
+}
+
 /// Compiles what is called so and made of `text`.
 fn compiled(called: &str, text: &str, source: Source, limits: ScriptLimits) -> Result<compile::Script, String> {
     let path = PathBuf::from(format!("{called} '{}'", source.line()));
     match compile::compile(&path, text, limits) {
         Ok(script) => Ok(compile::Script { name: called.to_owned(), source: Some(source), ..script }),
         Err(LoadError { line, column, message, .. }) => match source.place(line, column) {
-            Some(_) => Err(source.told(line, column, &message)),
+            Some(_) => Err(source.told(line, column, &quoted(message))),
             None => Err(source.told(0, 0, UNCLOSED)),
         },
     }

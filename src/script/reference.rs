@@ -82,11 +82,11 @@ const ENTRIES: &[Entry] = &[
     ("", "now(zone: String)", "Time", "the same in a zone, such as Europe/Berlin"),
     (
         "",
-        "between(from: String, until: String)",
+        "between(from: String, to: String)",
         "bool",
         "whether it is between two times of day, such as 22:00 and 06:00, in UTC",
     ),
-    ("", "between(from: String, until: String, zone: String)", "bool", "the same in a zone"),
+    ("", "between(from: String, to: String, zone: String)", "bool", "the same in a zone"),
     ("", "state", "State", "what this script keeps of this session"),
     ("", "shared", "Shared", "what all scripts keep for all sessions"),
     ("Stanza", "kind", "String", "iq, message or presence"),
@@ -275,10 +275,53 @@ mod tests {
 
     /// Words that the Rhai language server's grammar keeps for itself: none of them can be a name.
     const KEPT: &[&str] = &[
-        "as", "async", "await", "break", "case", "catch", "const", "continue", "default", "do", "else", "exit", "export",
-        "fn", "for", "go", "goto", "if", "import", "in", "let", "loop", "match", "module", "new", "nil", "null", "package",
-        "private", "protected", "public", "return", "spawn", "static", "super", "switch", "sync", "thread", "throw", "try",
-        "until", "use", "var", "void", "while", "with", "yield",
+        "as",
+        "async",
+        "await",
+        "break",
+        "case",
+        "catch",
+        "const",
+        "continue",
+        "default",
+        "do",
+        "else",
+        "exit",
+        "export",
+        "fn",
+        "for",
+        "go",
+        "goto",
+        "if",
+        "import",
+        "in",
+        "let",
+        "loop",
+        "match",
+        "module",
+        "new",
+        "nil",
+        "null",
+        "package",
+        "private",
+        "protected",
+        "public",
+        "return",
+        "spawn",
+        "static",
+        "super",
+        "switch",
+        "sync",
+        "thread",
+        "throw",
+        "try",
+        "until",
+        "use",
+        "var",
+        "void",
+        "while",
+        "with",
+        "yield",
     ];
 
     fn is_name(text: &str) -> bool {
@@ -297,7 +340,8 @@ mod tests {
         for (_, call, gives, _) in entries() {
             let (name, parameters) = call.split_once('(').unwrap_or((call, ")"));
             let parameters = parameters.strip_suffix(')').unwrap();
-            let legal = |parameter: &str| parameter.split_once(": ").is_some_and(|(name, of)| is_name(name) && is_type(of));
+            let legal =
+                |parameter: &str| parameter.split_once(": ").is_some_and(|(name, of)| is_name(name) && is_type(of));
             assert!(is_name(name) && is_type(gives), "{call} -> {gives}");
             assert!(parameters.split(", ").filter(|one| !one.is_empty()).all(legal), "{call}");
         }
