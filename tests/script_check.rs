@@ -68,6 +68,9 @@ fn each_mistake_is_found() {
         ("if stanza.to == () { drop() } pass()", "~2:22 this drop(...) decides nothing", ""),
         ("for x in 0..3 { drop() }", "~2:17 this drop(...) decides nothing", ""),
         ("switch stanza.to { \"a\" => drop(), _ => print(1) } log(\"x\")", "~2:27 this drop", ""),
+        // What is no verdict.
+        ("return \"drop\";", "2:1 a hook returns pass(), drop(), ", "not this"),
+        ("if stanza.to == () { return false; } pass()", "2:22 a hook returns", ""),
     ];
     for (body, start, part) in table {
         let found = one(body);
@@ -153,6 +156,8 @@ fn what_may_be_right_is_left_alone() {
         "stanza.find(\"a\")?.name; pass()",
         "stanza.to_xml().len(); pass()",
         "return reject(stanza.to);",
+        "if stanza.to == () { return; } return ();",
+        "let f = |x| { return true; }; if f.call(1) { throw \"no\"; }",
         "debug(stanza); print(type_of(session)); pass()",
     ] {
         let text = format!("fn on_iq(stanza, session) {{\n{body}\n}}");

@@ -1,9 +1,11 @@
-//! Verdicts that are made and decide nothing: `reject("...");` somewhere before the end, where `return` was meant.
+//! Verdicts that are made and decide nothing: `reject("...");` somewhere before the end, where `return` was meant. And what
+//! hooks return that is none: `return "drop";`.
 
 use super::Fault;
 use super::known::Known;
 use super::tree::{OUTSIDE, Tree, list, place};
-use rhai::{Expr, FnCallExpr, Position, Stmt};
+use crate::script::hooks::{HOOKS, On};
+use rhai::{ASTNode, Expr, FnCallExpr, Position, Stmt};
 
 pub(super) fn faults(known: &Known, tree: &Tree) -> Vec<Fault> {
     let mut search = Search { known, tree, faults: Vec::new() };
@@ -11,7 +13,26 @@ pub(super) fn faults(known: &Known, tree: &Tree) -> Vec<Fault> {
     for function in &tree.functions {
         tree.statements(&function.name, function.parameters.len(), |stmt, last| search.statement(stmt, last));
     }
+    search.faults.extend(tree.functions.iter().filter(|function| gives_verdict(&function.name)).flat_map(|function| {
+        let mut faults = Vec::new();
+        tree.visit(&function.name, function.parameters.len(), |node| faults.extend(no_verdict(node)));
+        faults
+    }));
     search.faults
+}
+
+/// Whether it is a hook for stanzas.
+fn gives_verdict(name: &str) -> bool {
+    let for_stanzas = [On::Message, On::Presence, On::Iq, On::Stanza, On::Answer];
+    HOOKS.iter().any(|(on, known, ..)| *known == name && for_stanzas.contains(on))
+}
+
+/// A text, a number or a truth that is returned as it stands there.
+fn no_verdict(node: ASTNode<'_>) -> Option<Fault> {
+    let ASTNode::Stmt(Stmt::Return(Some(value), flags, position)) = node else { return None };
+    let plain = matches!(**value, Expr::StringConstant(..) | Expr::IntegerConstant(..) | Expr::BoolConstant(..));
+    let text = "a hook returns pass(), drop(), reject(...), reply(...), hold(...) or nothing, not this";
+    (plain && flags.is_empty()).then(|| Fault::error(place(*position), text))
 }
 
 struct Search<'a> {
