@@ -203,6 +203,9 @@ impl ScriptSet {
     /// Calls the function of the timer that was due first, if one is.
     #[must_use]
     pub fn due(&self, facts: &Facts<'_>, memory: &mut Memory) -> Option<Outcome> {
+        if memory.timers.next().is_none_or(|at| at > facts.now) {
+            return None;
+        }
         let mut outcome = Outcome::new();
         self.adopted(facts, memory, &mut outcome);
         let timer = memory.timers.due(facts.now)?;
@@ -262,11 +265,14 @@ impl ScriptSet {
         }
     }
 
-    /// Makes what is kept of the session this set's, if it is not yet (after a reload): see `on_load`.
+    /// Makes what is kept of the session this set's, if another set has kept it so far (after a reload): see `on_load`. A
+    /// script that has not been called yet is told at its first hook.
     #[must_use]
     pub fn loaded(&self, facts: &Facts<'_>, memory: &mut Memory) -> Outcome {
         let mut outcome = Outcome::new();
-        self.adopted(facts, memory, &mut outcome);
+        if memory.set != 0 {
+            self.adopted(facts, memory, &mut outcome);
+        }
         outcome
     }
 
