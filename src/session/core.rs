@@ -149,8 +149,8 @@ pub(super) struct Core {
     /// Requests that scripts have asked, and who waits for the answers.
     pub(super) asks: Asks,
     pub(super) started: Timestamp,
-    /// Whether scripts were told of its beginning.
-    pub(super) opened: bool,
+    /// The domain scripts were told of when it began.
+    pub(super) opened: Option<String>,
     /// The SASL mechanism the client has named.
     pub(super) mechanism: Option<String>,
     /// Why the session ends, as scripts are told.
@@ -208,7 +208,7 @@ impl Core {
             memories: Memories::default(),
             asks: Asks::default(),
             started: now,
-            opened: false,
+            opened: None,
             mechanism: None,
             ending: None,
             login_deadline,

@@ -144,10 +144,11 @@ impl Core {
         self.happened(outcome, out);
     }
 
-    /// The client has opened its stream, and the server is about to be called: once in a session.
+    /// The client has opened its stream, and the server is about to be called: once for each domain it names, for behind
+    /// STARTTLS that may be another.
     pub(super) fn scripts_open(&mut self, out: &mut Outbox) {
-        if !self.opened {
-            self.opened = true;
+        if self.opened != self.header.to {
+            self.opened.clone_from(&self.header.to);
             self.event(Event::Open, out);
         }
     }
@@ -177,7 +178,7 @@ impl Core {
     /// The session is over. What was counted goes to its tally.
     pub(super) fn scripts_end(&mut self, out: &mut Outbox) {
         let reason = self.ending.take().unwrap_or_else(|| "over".to_owned());
-        if self.opened {
+        if self.opened.is_some() {
             self.event(Event::Close(&reason), out);
         }
         self.count_hooks();
