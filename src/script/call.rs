@@ -149,6 +149,7 @@ impl ScriptSet {
             return outcome;
         }
         self.adopted(facts, memory, &mut outcome);
+        outcome.failed = false; // that was on_load
         let session = Dynamic::from(memory.session(facts));
         let arguments = match event {
             Event::Open | Event::Bind => vec![session],
@@ -180,6 +181,7 @@ impl ScriptSet {
     pub fn features(&self, features: &Element, facts: &Facts<'_>, memory: &mut Memory) -> (Option<Element>, Outcome) {
         let mut outcome = Outcome::new();
         self.adopted(facts, memory, &mut outcome);
+        outcome.failed = false; // that was on_load
         let mut edited = None;
         for (at, script) in self.scripts.iter().enumerate() {
             let Some(hook) = script.hook(On::Features) else { continue };

@@ -7,9 +7,10 @@ use super::core::Core;
 use super::iq::Role;
 use super::script_sends::Aftermath;
 use super::{Note, Outbox};
+use crate::policy::OnScriptError;
 use crate::script::{Event, LogLine, Memory, Outcome, Reply, ScriptSet, Verdict, named};
 use crate::xml::{Element, View};
-use crate::xmpp::{Facts, Kind, Phase, Side, Timestamp};
+use crate::xmpp::{Facts, Kind, Phase, Side, StreamCondition, StreamError, Timestamp};
 
 /// Requests of scripts that may be under way in one session.
 const MOST_ASKS: usize = 64;
@@ -137,11 +138,23 @@ impl Core {
         self.script_wants(Aftermath { sends, asks, close }, false, out);
     }
 
-    fn event(&mut self, event: Event<'_>, out: &mut Outbox) {
+    /// Tells the scripts; whether one failed.
+    fn event(&mut self, event: Event<'_>, out: &mut Outbox) -> bool {
         let shadow = self.with_shadow(Side::Client, |scripts, facts, memory| scripts.event(event, facts, memory));
         tell_errors(shadow.as_ref(), out);
         let outcome = self.with_scripts(Side::Client, |scripts, facts, memory| scripts.event(event, facts, memory));
+        let failed = outcome.failed;
         self.happened(outcome, out);
+        failed
+    }
+
+    /// A script failed where it may have wanted to end the session, or to hide what the client is about to see: as with a
+    /// stanza, nothing gets past it unless the policy says so.
+    fn failed_at_the_door(&mut self, out: &mut Outbox) {
+        if self.policy.on_script_error != OnScriptError::Pass {
+            let error = StreamError::new(StreamCondition::InternalServerError, "a script of the proxy failed");
+            self.fail(Side::Client, error, out);
+        }
     }
 
     /// The client has opened its stream, and the server is about to be called: once for each domain it names, for behind
@@ -149,13 +162,15 @@ impl Core {
     pub(super) fn scripts_open(&mut self, out: &mut Outbox) {
         if self.opened != self.header.to {
             self.opened.clone_from(&self.header.to);
-            self.event(Event::Open, out);
+            if self.event(Event::Open, out) {
+                self.failed_at_the_door(out);
+            }
         }
     }
 
     /// The client is bound.
     pub(super) fn scripts_bound(&mut self, out: &mut Outbox) {
-        self.event(Event::Bind, out);
+        let _ = self.event(Event::Bind, out);
     }
 
     /// The server's features, as the scripts want them. What cannot pass a middlebox is taken out afterwards.
@@ -165,13 +180,17 @@ impl Core {
         }
         let (edited, outcome) =
             self.with_scripts(Side::Server, |scripts, facts, memory| scripts.features(&features, facts, memory));
+        let failed = outcome.failed;
         self.happened(outcome, out);
+        if failed {
+            self.failed_at_the_door(out);
+        }
         edited.unwrap_or(features)
     }
 
     /// A request has gone unanswered for too long.
     pub(super) fn scripts_timeout(&mut self, number: u64, out: &mut Outbox) {
-        self.event(Event::Timeout(number), out);
+        let _ = self.event(Event::Timeout(number), out);
         self.memories.forget(number);
     }
 
@@ -179,7 +198,7 @@ impl Core {
     pub(super) fn scripts_end(&mut self, out: &mut Outbox) {
         let reason = self.ending.take().unwrap_or_else(|| "over".to_owned());
         if self.opened.is_some() {
-            self.event(Event::Close(&reason), out);
+            let _ = self.event(Event::Close(&reason), out);
         }
         self.count_hooks();
     }
