@@ -303,10 +303,11 @@ impl Core {
         }
     }
 
-    /// What goes along when another connection resumes this session.
+    /// What goes along when another connection resumes this session. A copy stays: `on_close` is still to come here, and finds
+    /// what was kept.
     pub(super) fn give_up_scripts(&mut self) -> (Memories, Asks) {
         self.count_hooks();
-        let Memories { live, shadow } = std::mem::take(&mut self.memories);
+        let Memories { live, shadow } = self.memories.clone();
         let memories = Memories { live: live.carried_over(), shadow: shadow.carried_over() };
         (memories, std::mem::take(&mut self.asks))
     }
