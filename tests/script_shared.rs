@@ -193,8 +193,10 @@ fn lists_are_read_with_the_script() {
             "# who\n\n  Spam@Example.NET  \nevil.example\r\nromeo@example.net/orchard\nplain words\nevil.example\n",
         ),
         ("none.txt", "# nobody\n"),
+        ("marked.txt", "\u{feff}First words\r\nlast words"),
     ]);
     let table = [
+        ("list(\"marked.txt\").contains(\"First words\") && list(\"marked.txt\").contains(\"last words\")", "true"),
         ("BLOCKED.len()", "4"),
         ("BLOCKED.contains(\"Spam@Example.NET\")", "true"),
         ("BLOCKED.contains(\"spam@example.net\")", "true"),

@@ -54,6 +54,8 @@ pub(super) fn read(path: &Path, text: &str) -> Result<(Lists, Vec<PathBuf>), Loa
             LoadError { path: path.to_owned(), line: call.line, column: call.column, message }
         };
         let entries = read_file(&file).map_err(&refused)?;
+        // The mark that some editors put first is no part of the first entry.
+        let entries = entries.strip_prefix('\u{feff}').unwrap_or(&entries);
         let entries = entries.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         let list = List::new(entries).map_err(|why| refused(format!("{}: {why}", file.display())))?;
         lists.insert(call.text, list);
