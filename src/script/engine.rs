@@ -73,5 +73,5 @@ pub(super) fn engine(limits: ScriptLimits) -> Engine {
 }
 
 /// What ends a run that takes too much time.
-const TOO_LONG: &str = "it ran too long: over the limit of time";
+pub(super) const TOO_LONG: &str = "it ran too long: over the limit of time";
 const NO_SLEEP: &str = "a hook cannot sleep: the session would stand still";

@@ -1,10 +1,11 @@
 //! Regular expressions: `text.matches(pattern)` and its like, and `regex(pattern)`.
 //!
 //! Takes texts and patterns, gives what fits. A pattern is compiled once on each thread that needs it, so that there is no
-//! lock; all work is linear in the text and counted. Must not let a pattern of a peer's making cost more than that.
+//! lock; all work is counted, and linear in the text but for `replace_all`, which the watch may end. Must not let a pattern of a
+//! peer's making cost more than that.
 
-use super::budget;
-use super::engine::{Fallible, fail};
+use super::engine::{Fallible, TOO_LONG, fail};
+use super::{budget, watch};
 use regex::{Captures, Regex, RegexBuilder};
 use rhai::{Array, Dynamic, Engine, FuncRegistration, ImmutableString};
 use std::cell::RefCell;
@@ -119,6 +120,10 @@ impl Ready {
             found.expand(with, &mut written);
             end = whole.end();
             budget::look(1 + with.len() / 4)?;
+            // Each match may have been looked for up to the end of the text: all of them together are not linear.
+            if watch::is_over() {
+                return fail(TOO_LONG);
+            }
             if written.len() > most {
                 return fail(format!("over the limit of size: a string may have {most} bytes"));
             }
@@ -168,5 +173,19 @@ mod tests {
             assert!(ready(&format!("a{number}").into()).is_ok());
         }
         assert!(READY.with_borrow(Vec::len) <= KEPT);
+    }
+
+    #[test]
+    fn a_run_that_is_to_stop_replaces_no_more() {
+        budget::begin(false);
+        let replaced = || ready(&"x+y|x".into()).and_then(|ready| ready.replace_all("xxxx", "z", 100));
+        watch::begin(0);
+        watch::Watch::default().look(1);
+        let why = replaced().err().map(|why| why.to_string()).unwrap_or_default();
+        watch::end();
+        assert!(why.contains(TOO_LONG), "{why}");
+        watch::begin(1000);
+        assert!(replaced().is_ok_and(|text| text == "zzzz"));
+        watch::end();
     }
 }
