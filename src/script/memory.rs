@@ -118,8 +118,9 @@ impl Memory {
         self.scripts.iter().map(member).sum::<usize>() + self.timers.weight() + self.request_bytes
     }
 
-    /// Keeps a request that was let in, until it is forgotten.
+    /// Keeps a request that was let in, until it is forgotten; instead of one of the same number.
     pub fn remember(&mut self, number: u64, side: Side, view: &View<'_>) {
+        self.forget(number);
         let (head, root) = (*view.head, stanza::shared(view.root));
         let request = Request { number, side, bytes: view.bytes.into(), head, root };
         self.request_bytes += request.weight();
@@ -161,12 +162,10 @@ impl Memory {
         self.scripts.iter_mut().flat_map(of).collect()
     }
 
-    /// What goes along when another connection resumes the session: requests and their numbers are this one's.
+    /// What goes along when another connection resumes the session: all but the facts, which are this one's.
     #[must_use]
     pub fn carried_over(mut self) -> Self {
         self.session = None;
-        self.requests = VecDeque::new();
-        self.request_bytes = 0;
         self
     }
 }

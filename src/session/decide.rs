@@ -51,9 +51,6 @@ impl Core {
     ) {
         let Passing { number, side, view, role, .. } = stanza;
         let decision = self.admit(number, side, view, role, decision, &mut found);
-        if let (Role::Request { timed: true, .. }, Decision::Forward | Decision::Change(..)) = (role, &decision) {
-            self.remember_request(number, side, view);
-        }
         match decision {
             Decision::Forward => {
                 self.saw(stanza, Fate::Passed, found, self.pair(role), out);

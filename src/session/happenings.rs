@@ -22,11 +22,19 @@ const TIMERS_AT_ONCE: usize = 64;
 pub(super) struct Memories {
     live: Memory,
     shadow: Memory,
+    /// How many requests were numbered, to remember them by. Connections of one session go on counting.
+    requests: u64,
 }
 
 impl Memories {
     pub(super) fn weight(&self) -> usize {
         self.live.weight() + self.shadow.weight()
+    }
+
+    /// A number to remember a request by.
+    pub(super) fn next_request(&mut self) -> u64 {
+        self.requests += 1;
+        self.requests
     }
 
     /// A request is done with.
@@ -260,6 +268,9 @@ impl Core {
 
     /// A request is let in: whoever wants to see it with its answer will.
     pub(super) fn remember_request(&mut self, number: u64, side: Side, view: &View<'_>) {
+        if number == 0 {
+            return;
+        }
         if self.policy.scripts.remembers() {
             self.memories.live.remember(number, side, view);
         }
@@ -271,10 +282,10 @@ impl Core {
     /// The number of the request an answer belongs to, if scripts may want it.
     pub(super) fn remembered(&self, role: Role) -> Option<u64> {
         let Role::Answer { at: Some(at), .. } = role else { return None };
-        if !self.policy.scripts.remembers() {
+        if !self.policy.scripts.remembers() && !self.policy.shadow.remembers() {
             return None;
         }
-        self.iqs.row(at).map(|row| row.number)
+        self.iqs.row(at).map(|row| row.remembered).filter(|number| *number > 0)
     }
 
     /// Shows a stanza to the shadow scripts, and tells where they would have decided otherwise.
@@ -307,8 +318,8 @@ impl Core {
     /// what was kept.
     pub(super) fn give_up_scripts(&mut self) -> (Memories, Asks) {
         self.count_hooks();
-        let Memories { live, shadow } = self.memories.clone();
-        let memories = Memories { live: live.carried_over(), shadow: shadow.carried_over() };
+        let Memories { live, shadow, requests } = self.memories.clone();
+        let memories = Memories { live: live.carried_over(), shadow: shadow.carried_over(), requests };
         (memories, std::mem::take(&mut self.asks))
     }
 

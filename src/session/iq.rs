@@ -199,7 +199,7 @@ impl Core {
         let id = view.id().unwrap_or_default();
         let own = if side == Side::Client { view.to() } else { view.from() };
         if again && let Some(at) = self.iqs.find_carried_over(side, &id, own.as_deref()) {
-            return self.admit_again(at, decision);
+            return self.admit_again(at, side, view, timed, decision);
         }
         let changed = match &decision {
             Decision::Forward | Decision::Drop(_) => None,
@@ -211,6 +211,7 @@ impl Core {
         let name = if side == Side::Client { "to" } else { "from" };
         let seen = changed.map_or(own.as_deref(), |element| element.attr(name));
         let id_seen = rewritten(id_seen);
+        let remembered = if timed && !stopped { self.memories.next_request() } else { 0 };
         let request = Request {
             id: &id,
             id_seen: &id_seen,
@@ -220,6 +221,7 @@ impl Core {
             timed,
             asker: Asker::Peer,
             number,
+            remembered,
             namespace,
             archive: asks_archive(view),
             at: self.now,
@@ -232,6 +234,7 @@ impl Core {
                 if duplicate && timed && tells && !id.is_empty() {
                     found.push(rules::duplicate(&id));
                 }
+                self.remember_request(remembered, side, view);
                 decision
             }
             Err(_) if stopped && !self.answers_for(side.other()) => decision,
@@ -251,10 +254,17 @@ impl Core {
 
     /// A request comes again that was lost on its way before a resumption: its row is there, and whoever was answered for it
     /// meanwhile is not answered again.
-    fn admit_again(&mut self, at: At, decision: Decision) -> Decision {
+    fn admit_again(&mut self, at: At, side: Side, view: &View<'_>, timed: bool, decision: Decision) -> Decision {
         let answered = self.iqs.row(at).is_some_and(|row| row.state == State::Answered);
         match decision {
-            Decision::Forward | Decision::Change(..) | Decision::Hold(..) => return decision,
+            Decision::Forward | Decision::Change(..) => {
+                // It need not be what it was.
+                if let Some(row) = self.iqs.row(at).filter(|row| timed && !answered && row.remembered > 0) {
+                    self.remember_request(row.remembered, side, view);
+                }
+                return decision;
+            }
+            Decision::Hold(..) => return decision,
             Decision::Drop(_) if !answered => self.iqs.row_mut(at).into_iter().for_each(|row| row.stopped = true),
             Decision::Drop(_) | Decision::Bounce(..) | Decision::Reply(..) => self.iqs.close(at),
         }
@@ -291,8 +301,8 @@ impl Core {
     /// An answer has left: its request is done with.
     pub(super) fn answered(&mut self, role: Role) {
         let Role::Answer { at: Some(at), condition, .. } = role else { return };
-        if let Some((namespace, at, number)) = self.iqs.row(at).map(|row| (row.namespace, row.at, row.number)) {
-            self.memories.forget(number);
+        if let Some((namespace, at, remembered)) = self.iqs.row(at).map(|row| (row.namespace, row.at, row.remembered)) {
+            self.memories.forget(remembered);
             self.count_answer(namespace, Some(self.now.0.saturating_sub(at.0)), condition);
         }
         self.iqs.close(at);
@@ -359,7 +369,7 @@ impl Core {
         let micros = self.now.0.saturating_sub(row.at.0);
         let overdue = Overdue { responder, address: row.address(), micros, stopped: row.stopped };
         let (finding, error) = rules::unanswered(&overdue);
-        let (number, id) = (row.number, row.id().to_owned());
+        let (number, remembered, id) = (row.number, row.remembered, row.id().to_owned());
         let peers = row.asker == Asker::Peer;
         let answers = mode == Mode::Enforce && row.asker == Asker::Peer;
         let request = answers.then(|| the_request(requester, row));
@@ -373,7 +383,7 @@ impl Core {
             self.found(responder, number, Some(id), finding, true, out);
         }
         if peers {
-            self.scripts_timeout(number, out);
+            self.scripts_timeout(remembered, out);
         }
         let legacy = self.policy.legacy_codes;
         if let Some(mut reply) = request.and_then(|request| error::error_reply(&request, &error, legacy)) {

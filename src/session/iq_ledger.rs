@@ -65,6 +65,8 @@ pub(super) struct Row {
     pub(super) asker: Asker,
     /// Item number of the request; 0 for one of an earlier connection.
     pub(super) number: u64,
+    /// What scripts remember it by; 0 if they do not.
+    pub(super) remembered: u64,
     /// Its namespace's place in the tally; none for what is not counted.
     pub(super) namespace: Option<usize>,
     /// It asks an archive, whose messages may come from this peer then.
@@ -113,6 +115,7 @@ pub(super) struct Request<'a> {
     pub(super) timed: bool,
     pub(super) asker: Asker,
     pub(super) number: u64,
+    pub(super) remembered: u64,
     pub(super) namespace: Option<usize>,
     pub(super) archive: bool,
     pub(super) at: Timestamp,
@@ -381,6 +384,7 @@ impl Table {
             state: if request.timed { State::Waiting } else { State::Quiet },
             asker: request.asker,
             number: request.number,
+            remembered: request.remembered,
             namespace: request.namespace,
             archive: request.archive,
             at: request.at,

@@ -105,7 +105,7 @@ impl Core {
         let micros = self.now.0.saturating_sub(row.at.0);
         let error = view.kind().as_deref() == Some("error");
         self.count_answer(row.namespace, Some(micros), error.then_some(Condition::UndefinedCondition.name()));
-        self.memories.forget(row.number);
+        self.memories.forget(row.remembered);
         if row.stopped {
             self.iqs.close(at)
         } else {
@@ -128,6 +128,7 @@ impl Core {
             timed: true,
             asker: Asker::Script,
             number: 0,
+            remembered: 0,
             namespace: None,
             archive: asks_archive(view),
             at: self.now,
