@@ -60,6 +60,9 @@ impl ScriptSet {
         self.adopted(facts, memory, &mut outcome);
         let asked = request.and_then(|number| memory.request(number));
         let asked = asked.map(|request| Stanza::new(Kind::Iq, &request.view(), request.side));
+        if request.is_some_and(|number| memory.has_lost(number)) {
+            self.cannot_be_shown(kind, view, facts, memory, &mut outcome);
+        }
         let mut passing = Passing { kind, view, work: None, held: 0, rewritten: false };
         for (at, script) in self.scripts.iter().enumerate() {
             let own = script.hook_for(kind).map(|hook| (hook, None));
@@ -77,6 +80,28 @@ impl ScriptSet {
             outcome.element = passing.work.and_then(|work| work.take_edited());
         }
         outcome
+    }
+
+    /// An answer whose request nobody remembers: `on_answer` has failed on it. Otherwise a peer that asks much at once would keep
+    /// from it what it likes.
+    fn cannot_be_shown(
+        &self,
+        kind: Kind,
+        view: &View<'_>,
+        facts: &Facts<'_>,
+        memory: &mut Memory,
+        outcome: &mut Outcome,
+    ) {
+        for (script, member) in self.scripts.iter().zip(&mut memory.scripts) {
+            let Some(hook) = script.hook(On::Answer).filter(|hook| hook.wants.fit(kind, view, facts.side)) else {
+                continue;
+            };
+            outcome.failed = true;
+            if member.tells(hook.line, 0) {
+                let why = "too many requests were under way, or too long ones: on_answer cannot be shown this answer";
+                outcome.errors.push(script.located(&Failure::at_line(hook.line, why.to_owned())));
+            }
+        }
     }
 
     /// Shows a stanza to one hook; whether that stopped it.

@@ -33,6 +33,8 @@ pub struct Memory {
     session: Option<Session>,
     requests: VecDeque<Request>,
     request_bytes: usize,
+    /// The latest request that had to make room for others.
+    crowded_out: u64,
 }
 
 /// What one script keeps of one session.
@@ -128,6 +130,7 @@ impl Memory {
         while self.requests.len() > REQUESTS || self.request_bytes > REQUEST_BYTES {
             let Some(gone) = self.requests.pop_front() else { break };
             self.request_bytes -= gone.weight();
+            self.crowded_out = self.crowded_out.max(gone.number);
         }
     }
 
@@ -138,6 +141,11 @@ impl Memory {
         {
             self.request_bytes -= gone.weight();
         }
+    }
+
+    /// Whether a request was kept and had to make room: its answer cannot be shown together with it.
+    pub(super) fn has_lost(&self, number: u64) -> bool {
+        number <= self.crowded_out && self.request(number).is_none()
     }
 
     pub(super) fn request(&self, number: u64) -> Option<&Request> {
