@@ -199,7 +199,6 @@ impl Core {
     /// A request has gone unanswered for too long.
     pub(super) fn scripts_timeout(&mut self, number: u64, out: &mut Outbox) {
         let _ = self.event(Event::Timeout(number), out);
-        self.memories.forget(number);
     }
 
     /// The session is over. What was counted goes to its tally.

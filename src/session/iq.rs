@@ -374,6 +374,7 @@ impl Core {
         let answers = mode == Mode::Enforce && row.asker == Asker::Peer;
         let request = answers.then(|| the_request(requester, row));
         let namespace = row.namespace;
+        let never = row.stopped || answers; // no answer will pass any more
         if row.stopped {
             self.iqs.close(at); // it never got there, or its answer was here already: none will come
         } else {
@@ -384,6 +385,9 @@ impl Core {
         }
         if peers {
             self.scripts_timeout(remembered, out);
+        }
+        if never {
+            self.memories.forget(remembered);
         }
         let legacy = self.policy.legacy_codes;
         if let Some(mut reply) = request.and_then(|request| error::error_reply(&request, &error, legacy)) {
