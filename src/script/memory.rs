@@ -143,7 +143,7 @@ impl Memory {
         }
     }
 
-    /// Whether a request was kept and had to make room: its answer cannot be shown together with it.
+    /// Whether a request was kept and had to make room, or there never was any (0): its answer cannot be shown together with it.
     pub(super) fn has_lost(&self, number: u64) -> bool {
         number <= self.crowded_out && self.request(number).is_none()
     }

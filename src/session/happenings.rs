@@ -278,13 +278,18 @@ impl Core {
         }
     }
 
-    /// The number of the request an answer belongs to, if scripts may want it.
+    /// The number of the request an answer belongs to, if scripts may want it; 0 for one that nobody knows any more.
     pub(super) fn remembered(&self, role: Role) -> Option<u64> {
-        let Role::Answer { at: Some(at), .. } = role else { return None };
         if !self.policy.scripts.remembers() && !self.policy.shadow.remembers() {
             return None;
         }
-        self.iqs.row(at).map(|row| row.remembered).filter(|number| *number > 0)
+        match role {
+            Role::Answer { at: Some(at), .. } => {
+                self.iqs.row(at).map(|row| row.remembered).filter(|number| *number > 0)
+            }
+            Role::Answer { evicted: Some(true), .. } => Some(0),
+            _ => None,
+        }
     }
 
     /// Shows a stanza to the shadow scripts, and tells where they would have decided otherwise.
