@@ -395,10 +395,13 @@ impl ScriptSet {
         for id in effects.cancelled {
             memory.timers.cancel(called.at, id);
         }
+        let mut full = false;
         for timer in effects.timers {
-            if !memory.timers.add(facts.now, called.at, timer) {
-                outcome.errors.push(format!("{by}: a session may have 256 timers: this one is not set"));
-            }
+            full |= !memory.timers.add(facts.now, called.at, timer);
+        }
+        if full {
+            let most = "a session may have 256 timers and 1 MiB of what they carry";
+            outcome.errors.push(format!("{by}: {most}: not all of these are set"));
         }
         if let Some((condition, text)) = effects.close {
             outcome.close.get_or_insert((condition, text, by));

@@ -10,6 +10,8 @@ use rhai::{Dynamic, Engine};
 
 /// Timers of one session, all scripts together.
 const MOST: usize = 256;
+/// Bytes of what they carry, about.
+const BYTES: usize = 1 << 20;
 /// A timer may take so many seconds.
 const SECONDS: (f64, f64) = (0.001, 86_400.0 * 7.0);
 /// The least for one that comes again and again.
@@ -32,6 +34,8 @@ pub(super) struct Timer {
     pub(super) script: usize,
     pub(super) function: String,
     pub(super) value: Dynamic,
+    /// Bytes of memory, about.
+    weight: usize,
 }
 
 /// The timers of a session.
@@ -45,12 +49,13 @@ impl Timers {
 
     /// Adds what a run has set; whether there was room.
     pub(super) fn add(&mut self, now: Timestamp, script: usize, new: NewTimer) -> bool {
-        if self.0.len() >= MOST {
+        let NewTimer { id, micros, again, function, value } = new;
+        let weight = size_of::<Timer>() + function.len() + state::weight(&value);
+        if self.0.len() >= MOST || self.weight() + weight > BYTES {
             return false;
         }
-        let NewTimer { id, micros, again, function, value } = new;
         let at = Timestamp(now.0.saturating_add(micros));
-        self.0.push(Timer { id, at, every: again.then_some(micros), script, function, value });
+        self.0.push(Timer { id, at, every: again.then_some(micros), script, function, value, weight });
         true
     }
 
@@ -87,8 +92,7 @@ impl Timers {
 
     /// Bytes of memory, about.
     pub(super) fn weight(&self) -> usize {
-        let one = |timer: &Timer| size_of::<Timer>() + timer.function.len() + state::weight(&timer.value);
-        self.0.iter().map(one).sum()
+        self.0.iter().map(|timer| timer.weight).sum()
     }
 }
 
