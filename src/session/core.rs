@@ -20,6 +20,7 @@ use crate::policy::{Policy, Route};
 use crate::xml::{Element, Limits, Scope, write_element};
 use crate::xmpp::{Account, Header, Side, Timestamp};
 use bytes::{Bytes, BytesMut};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 /// Where the client's leg stands.
@@ -112,6 +113,8 @@ pub(super) struct Core {
     pub(super) number: u64,
     pub(super) peer: String,
     seed: u64,
+    /// How many numbers were drawn from it.
+    drawn: u64,
     pub(super) client: ClientPhase,
     pub(super) server: ServerPhase,
     legs: [Leg; 2],
@@ -186,6 +189,7 @@ impl Core {
             number,
             peer: peer.to_owned(),
             seed,
+            drawn: 0,
             client: ClientPhase::Header,
             server: ServerPhase::Idle,
             legs: [Leg::default(), Leg::default()],
@@ -277,13 +281,12 @@ impl Core {
         all.into_iter().flatten().min()
     }
 
-    /// 64 bits no peer can guess, from the seed (SplitMix64).
+    /// 64 bits no peer can guess, from the seed: one tells nothing of another (SipHash of the seed and a count).
     pub(super) fn random(&mut self) -> u64 {
-        self.seed = self.seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.seed;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+        self.drawn += 1;
+        let mut hasher = DefaultHasher::new();
+        (self.seed, self.drawn).hash(&mut hasher);
+        hasher.finish()
     }
 
     pub(super) fn stream_id(&mut self) -> String {
