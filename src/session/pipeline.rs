@@ -103,7 +103,9 @@ impl Core {
             self.carry_out(Passing { number, side, kind, view, role }, decision, found, out);
         }
         self.tags = Vec::new();
-        self.script_wants(after, stage.again, out);
+        if !after.is_empty() {
+            self.script_wants(after, stage.again, out);
+        }
         self.script_replied(side, view, out);
     }
 

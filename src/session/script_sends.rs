@@ -24,6 +24,12 @@ pub(super) struct Aftermath {
     pub(super) close: Option<(StreamCondition, String, String)>,
 }
 
+impl Aftermath {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.sends.is_empty() && self.asks.is_empty() && self.close.is_none()
+    }
+}
+
 impl Core {
     /// Does what a script wanted done besides its verdict: sends, asks, and ends the session. What it sent for a stanza
     /// that comes `again` after a resumption comes again by itself.
