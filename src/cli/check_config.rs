@@ -75,20 +75,8 @@ fn meaning(config: &Config) -> String {
     line("rules", rules(&config.rules));
     line("IQ answers", format!("within {}, {} under way at once", span(config.iq_timeout), route.open_iqs));
     line("SM", stream_management(config));
-    for script in &config.scripts {
-        line("script", script.display().to_string());
-    }
-    if !config.scripts.is_empty() {
-        line("reload", reload(config).to_owned());
-    }
-    for one in &config.one_liners {
-        line(one.deed.name(), one.text.clone());
-    }
-    for script in &config.shadow {
-        line("shadow", script.display().to_string());
-    }
-    if let Some(filter) = &config.filter {
-        line("shown", format!("stanzas for which {filter}"));
+    for (what, value) in scripts(config) {
+        line(what, value);
     }
     if let Some(path) = &config.record {
         line("record", path.display().to_string());
@@ -107,8 +95,22 @@ fn meaning(config: &Config) -> String {
     text
 }
 
+/// What is scripted: files, what has none, what only looks on, what is shown.
+pub(super) fn scripts(config: &Config) -> Vec<(&'static str, String)> {
+    let files =
+        |what, paths: &[PathBuf]| -> Vec<_> { paths.iter().map(|path| (what, path.display().to_string())).collect() };
+    let mut lines = files("script", &config.scripts);
+    if !config.scripts.is_empty() {
+        lines.push(("reload", reload(config).to_owned()));
+    }
+    lines.extend(config.one_liners.iter().map(|one| (one.deed.name(), one.text.clone())));
+    lines.extend(files("shadow", &config.shadow));
+    lines.extend(config.filter.iter().map(|filter| ("filter", filter.clone())));
+    lines
+}
+
 /// When scripts are loaded again.
-pub(super) const fn reload(config: &Config) -> &'static str {
+const fn reload(config: &Config) -> &'static str {
     match (config.reload, cfg!(unix)) {
         (true, true) => "scripts, when they are saved, and on SIGHUP",
         (true, false) => "scripts, when they are saved",

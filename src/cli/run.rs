@@ -1,7 +1,7 @@
 //! `iqtap run`: the proxy.
 
 use super::ca::data_directory;
-use super::check_config::{reload, rules, word};
+use super::check_config::{rules, scripts, word};
 use super::one_liners::OneLiners;
 use super::{Failure, print, sinks};
 use crate::config::{Config, Upstream, parse_duration, parse_listen};
@@ -314,20 +314,8 @@ fn greeting(config: &Config, listen: SocketAddr, certificate: &ClientCertificate
     let [client, server] = [word(&config.route.client_tls), word(&config.route.server_tls)];
     line("TLS", format!("clients: {client}; server: {server}{believes}"));
     line("rules", rules(&config.rules));
-    for script in &config.scripts {
-        line("script", script.display().to_string());
-    }
-    if !config.scripts.is_empty() {
-        line("reload", reload(config).to_owned());
-    }
-    for one in &config.one_liners {
-        line(one.deed.name(), one.text.clone());
-    }
-    for script in &config.shadow {
-        line("shadow", script.display().to_string());
-    }
-    if let Some(filter) = &config.filter {
-        line("filter", filter.clone());
+    for (what, value) in scripts(config) {
+        line(what, value);
     }
     if let Some(path) = &config.record {
         line("record", path.display().to_string());
