@@ -5,7 +5,7 @@
 
 mod net_support;
 
-use net_support::{Peer, soon};
+use net_support::{Peer, joined};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 /// A running `iqtap run`, killed at the end, and the lines that it prints.
 struct Running {
@@ -82,17 +82,6 @@ impl Drop for Running {
 
 fn marking(version: usize) -> String {
     format!("fn on_message(m) {{\n    m.set_text(\"mark\", \"v{version}\");\n}}\n")
-}
-
-async fn joined(address: SocketAddr, upstream: &TcpListener) -> (Peer, Peer) {
-    let mut client = Peer::new(TcpStream::connect(address).await.unwrap());
-    let login = async {
-        let mut server = Peer::new(soon(upstream.accept()).await.unwrap().0);
-        server.serve_login().await;
-        server
-    };
-    let ((), server) = tokio::join!(client.log_in(), login);
-    (client, server)
 }
 
 async fn marked((client, server): &mut (Peer, Peer), mark: &str) {

@@ -4,7 +4,7 @@
 
 mod net_support;
 
-use net_support::{Peer, soon};
+use net_support::{Peer, joined};
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Output, Stdio};
@@ -193,13 +193,7 @@ async fn sigterm_says_goodbye_finishes_the_capture_and_exits_0() {
     for words in ["upstream", "clients: off", "enforce", "s.pcapng", "port"] {
         assert!(greeting.contains(words), "{greeting}");
     }
-    let mut client = Peer::new(TcpStream::connect(address).await.unwrap());
-    let login = async {
-        let mut server = Peer::new(soon(upstream.accept()).await.unwrap().0);
-        server.serve_login().await;
-        server
-    };
-    let ((), mut server) = tokio::join!(client.log_in(), login);
+    let (mut client, mut server) = joined(address, &upstream).await;
     client.send("<iq type='get' id='bad'/>").await;
     client.expect("<bad-request").await;
     running.signal("-TERM");
@@ -234,13 +228,7 @@ async fn scripts_without_a_file_decide_in_their_order_and_a_filter_says_what_is_
     for words in ["drop       stanza.type ==", "modify     stanza.kind", "shadow     ", "filter     stanza.kind !="] {
         assert!(greeting.contains(words), "{greeting}");
     }
-    let mut client = Peer::new(TcpStream::connect(address).await.unwrap());
-    let login = async {
-        let mut server = Peer::new(soon(upstream.accept()).await.unwrap().0);
-        server.serve_login().await;
-        server
-    };
-    let ((), mut server) = tokio::join!(client.log_in(), login);
+    let (mut client, mut server) = joined(address, &upstream).await;
     client.send("<presence type='subscribe' id='unseen'/>").await;
     client.send("<iq type='set' id='v'><vCard xmlns='vcard-temp'/></iq>").await;
     client.expect("<forbidden").await;
@@ -289,13 +277,7 @@ async fn json_is_an_object_per_line() {
 async fn a_second_signal_ends_at_once() {
     let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (running, address, _) = Running::start(upstream.local_addr().unwrap(), &[]);
-    let mut client = Peer::new(TcpStream::connect(address).await.unwrap());
-    let login = async {
-        let mut server = Peer::new(soon(upstream.accept()).await.unwrap().0);
-        server.serve_login().await;
-        server
-    };
-    let ((), mut server) = tokio::join!(client.log_in(), login);
+    let (_client, mut server) = joined(address, &upstream).await;
     // The client takes nothing, so a goodbye to it needs a while.
     let text = format!("<message><body>{}</body></message>", "x".repeat(200_000));
     let (mut sent, mut turns) = (0, 0);
@@ -315,13 +297,7 @@ async fn a_second_signal_ends_at_once() {
 /// Logs in and floods until the process's stdout, which nobody reads, is full and its lane too; gives both peers.
 #[cfg(unix)]
 async fn flooded(address: SocketAddr, upstream: &TcpListener) -> (Peer, Peer) {
-    let mut client = Peer::new(TcpStream::connect(address).await.unwrap());
-    let login = async {
-        let mut server = Peer::new(soon(upstream.accept()).await.unwrap().0);
-        server.serve_login().await;
-        server
-    };
-    let ((), mut server) = tokio::join!(client.log_in(), login);
+    let (mut client, mut server) = joined(address, upstream).await;
     client.send(&"<presence/>".repeat(40_000)).await;
     // Nobody reads what is shown of them, yet all of it arrives.
     client.send("<message id='last'/>").await;

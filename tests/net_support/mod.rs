@@ -135,6 +135,18 @@ pub struct Lab {
     done: JoinHandle<Summary>,
 }
 
+/// A client and a server, logged in through the proxy at that address.
+pub async fn joined(address: SocketAddr, upstream: &TcpListener) -> (Peer, Peer) {
+    let mut client = Peer::new(TcpStream::connect(address).await.unwrap());
+    let login = async {
+        let mut server = Peer::new(soon(upstream.accept()).await.unwrap().0);
+        server.serve_login().await;
+        server
+    };
+    let ((), server) = tokio::join!(client.log_in(), login);
+    (client, server)
+}
+
 impl Lab {
     /// Starts a proxy in the clear on both legs, or as `change` says.
     pub async fn start(change: impl FnOnce(&mut Setup, &Path)) -> Self {
@@ -169,14 +181,7 @@ impl Lab {
 
     /// A client and a server, logged in through the proxy.
     pub async fn joined(&self) -> (Peer, Peer) {
-        let mut client = self.client().await;
-        let login = async {
-            let mut server = self.server().await;
-            server.serve_login().await;
-            server
-        };
-        let ((), server) = tokio::join!(client.log_in(), login);
-        (client, server)
+        joined(self.address, &self.upstream).await
     }
 
     /// Asks the proxy to stop.
