@@ -9,6 +9,7 @@ mod rules;
 
 pub use duration::parse_duration;
 
+use crate::answer::Answers;
 use crate::policy::{Forward, OnScriptError, Policy, Route, VaultLimits};
 use crate::rules::{Mode, Modes};
 use crate::script::{Filter, LoadError, OneLiner, ScriptLimits, ScriptSet, Shared};
@@ -137,6 +138,8 @@ pub struct Config {
     pub route: Route,
     /// The IQ rules.
     pub rules: Modes,
+    /// What is answered in the server's place.
+    pub answers: Answers,
     /// See [`Policy::iq_timeout`].
     pub iq_timeout: u64,
     /// What is kept of sessions that wait to be resumed.
@@ -186,6 +189,7 @@ impl Default for Config {
             json: false,
             route: Route::default(),
             rules: Modes::default(),
+            answers: Answers::default(),
             iq_timeout: Policy::default().iq_timeout,
             vault: VaultLimits::default(),
             scripts: Vec::new(),
@@ -236,6 +240,7 @@ impl Config {
         Ok(Policy {
             number: 1,
             rules: self.rules,
+            answers: self.answers.clone(),
             scripts: self.live_scripts()?.sharing(&self.shared),
             shadow: self.load(&self.shadow)?.sharing(&self.shadow_shared),
             legacy_codes: self.legacy_codes,

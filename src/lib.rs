@@ -33,10 +33,12 @@
 //! assert!(out.to[Side::Client.index()].is_empty(), "nothing is said before the server has spoken");
 //! ```
 
+pub mod answer;
 pub mod capture;
 pub mod cli;
 pub mod config;
 pub mod inspect;
+pub mod keep;
 pub mod loopback;
 pub mod net;
 pub mod play;

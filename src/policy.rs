@@ -1,6 +1,7 @@
 //! [`Policy`]: one immutable numbered snapshot of everything that may change while a session lives, and [`Route`]:
 //! what is fixed when it begins. Takes compiled parts, gives them to sessions behind an `Arc`.
 
+use crate::answer::Answers;
 use crate::rules::Modes;
 use crate::script::{ScriptSet, Stopwatch};
 use crate::xml::Limits;
@@ -13,6 +14,8 @@ pub struct Policy {
     pub number: u64,
     /// The IQ rules.
     pub rules: Modes,
+    /// What is answered in the server's place.
+    pub answers: Answers,
     /// The scripts.
     pub scripts: ScriptSet,
     /// Scripts that are asked too, and only reported on where they decide otherwise.
@@ -49,6 +52,7 @@ impl Default for Policy {
         Self {
             number: 0,
             rules: Modes::default(),
+            answers: Answers::default(),
             scripts: ScriptSet::default(),
             shadow: ScriptSet::default(),
             legacy_codes: false,

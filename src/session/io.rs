@@ -1,5 +1,6 @@
 //! What goes into the core and what comes out of it.
 
+use crate::keep::{Change, Done, Op};
 use crate::policy::Policy;
 use crate::rules::Finding;
 use crate::session::{Kept, SmKey, Snapshot, Tally};
@@ -32,6 +33,12 @@ pub enum Input<'a> {
     Superseded(SmKey),
     /// Another connection has resumed this session: its state is given up by [`Act::Park`], then it ends.
     Surrender,
+    /// What has come of the operation asked for by [`Act::Store`] with this number. Comes once for each of them, in their order,
+    /// and within seconds, if the session lives.
+    Stored(u64, Done),
+    /// Another session of the account named by [`Act::Join`], or this one, has written this: it comes behind the
+    /// `Stored` of whoever wrote it, and every session hears of all such changes in the same order.
+    Changed(Arc<[Change]>),
     /// A new policy holds from the next stanza on.
     Policy(Arc<Policy>),
     /// The process is being stopped.
@@ -69,6 +76,11 @@ pub enum Act {
     /// by `Surrender`; answer with `Claimed`. Those that have looked for it before this
     /// one are `Superseded`.
     Claim(SmKey),
+    /// Ask the store for this; answer with `Stored` and this number. What is asked later is done later.
+    Store(u64, Op),
+    /// From now on this session hears of what is written for this account (`Changed`), from what is asked next on. Said again, the
+    /// account of the last time counts.
+    Join(String),
     /// Keep this state until it is claimed or too old. Comes before any `Close` of the session that ends.
     Park(Box<Kept>),
     /// Close that side.

@@ -3,6 +3,7 @@
 //! Takes inputs with the time at which they happened, gives bytes to send, acts for the shell, and notes.
 //! Must not touch a socket, read a clock, wait, or draw a random number that the seed does not give.
 
+mod answers;
 mod bind;
 mod closing;
 mod core;
@@ -85,6 +86,8 @@ impl Session {
             Input::Looked(known) => self.core.looked(known, out),
             Input::Claimed(kept) => self.core.claimed(kept, out),
             Input::Superseded(key) => self.core.superseded(&key, out),
+            Input::Stored(number, done) => self.core.stored(number, done, out),
+            Input::Changed(changes) => self.core.changed(&changes, out),
             Input::Surrender => self.core.surrender(out),
             Input::Policy(policy) => {
                 self.core.policy = policy;

@@ -47,6 +47,7 @@ impl Pump {
                 }
                 Act::Look(key) => self.look(key).await,
                 Act::Claim(key) => self.claim(key).await,
+                Act::Store(..) | Act::Join(_) => {} // the store comes with the next commit
                 Act::Close(..) | Act::Park(_) => {}
             }
         }

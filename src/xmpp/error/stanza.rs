@@ -161,13 +161,15 @@ pub struct StanzaError {
     pub text: Option<String>,
     /// Who noticed (`by=`, RFC 6120 §8.3.2), a JID.
     pub by: Option<String>,
+    /// Namespace and name of an application-specific condition (RFC 6120 §8.3.4).
+    pub detail: Option<(&'static str, &'static str)>,
 }
 
 impl StanzaError {
     /// With the condition's default type and no text.
     #[must_use]
     pub fn new(condition: Condition) -> Self {
-        Self { condition, kind: condition.default_type(), text: None, by: None }
+        Self { condition, kind: condition.default_type(), text: None, by: None, detail: None }
     }
 
     /// With a text.
@@ -188,8 +190,12 @@ impl StanzaError {
             error.set_attr("by", by.as_str());
         }
         let error = error.with_child(Element::new(ns::STANZA_ERRORS, self.condition.name()));
-        match &self.text {
+        let error = match &self.text {
             Some(text) => error.with_child(english(ns::STANZA_ERRORS, text)),
+            None => error,
+        };
+        match self.detail {
+            Some((namespace, name)) => error.with_child(Element::new(namespace, name)),
             None => error,
         }
     }
