@@ -118,6 +118,8 @@ pub struct Config {
     pub upstream: Option<Upstream>,
     /// Where the certificate authority is kept, if not in the usual place.
     pub data_dir: Option<PathBuf>,
+    /// Keep there what outlives a session.
+    pub store: Option<PathBuf>,
     /// Write a capture there.
     pub record: Option<PathBuf>,
     /// Believe only these roots about the server.
@@ -179,6 +181,7 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 5222)),
             upstream: None,
             data_dir: None,
+            store: None,
             record: None,
             server_ca: None,
             insecure_server: false,

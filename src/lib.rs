@@ -46,5 +46,6 @@ pub mod policy;
 pub mod rules;
 pub mod script;
 pub mod session;
+pub mod store;
 pub mod xml;
 pub mod xmpp;

@@ -43,6 +43,7 @@ fn every_key_is_understood() {
         modify = ["e=f"]
         shadow = ["s.rhai"]
         filter = "true"
+        store = "s.redb"
         legacy_codes = true
         forward = "normal"
         on_script_error = "reject"
@@ -79,6 +80,7 @@ fn every_key_is_understood() {
     );
     assert_eq!(config.shadow, [Path::new("etc/s.rhai")]);
     assert_eq!((config.filter.as_deref(), config.lines.get("filter")), (Some("true"), Some(&21)));
+    assert_eq!(config.store.as_deref(), Some(Path::new("etc/s.redb")));
     assert_eq!((config.forward, config.on_script_error), (Forward::Normal, Some(OnScriptError::Reject)));
     assert_eq!((config.route.login_seconds, config.route.close_seconds), (60, 2));
     assert_eq!(config.script_limits.operations, 1000);

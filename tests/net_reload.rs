@@ -259,7 +259,7 @@ impl Followed {
                 assert_eq!(files, [name]);
                 policy
             }
-            other @ News::NotReloaded { .. } => panic!("{other:?}"),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -270,7 +270,7 @@ impl Followed {
                 assert_eq!(policy, self.lab.reloader.in_force().number);
                 error.to_string()
             }
-            other @ News::Reloaded { .. } => panic!("{other:?}"),
+            other => panic!("{other:?}"),
         }
     }
 

@@ -81,6 +81,9 @@ fn meaning(config: &Config) -> String {
     if let Some(path) = &config.record {
         line("record", path.display().to_string());
     }
+    if let Some(path) = &config.store {
+        line("store", path.display().to_string());
+    }
     for (when, limits) in [("before login", &route.limits_before), ("after login", &route.limits_after)] {
         line(
             when,

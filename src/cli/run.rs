@@ -6,7 +6,7 @@ use super::one_liners::OneLiners;
 use super::{Failure, print, sinks};
 use crate::config::{Config, Upstream, parse_duration, parse_listen};
 use crate::net::ca::Authority;
-use crate::net::{ClientCertificate, Follower, Scripts, Server, Setup, Trust};
+use crate::net::{ClientCertificate, Follower, Scripts, Server, Setup, StoreSetup, Trust};
 use crate::policy::{ClientTls, Policy, ServerTls, SmMode};
 use crate::rules::{Mode, Modes};
 use std::fmt::Write;
@@ -86,6 +86,9 @@ pub(super) struct Args {
     /// Where the certificate authority is kept [default: $IQTAP_DATA_DIR, or else the user's data directory]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Keep what outlives a session in this file, which is made if it is missing [default: in memory]
+    #[arg(long, value_name = "PATH")]
+    store: Option<PathBuf>,
 }
 
 const EXAMPLE: &str = "Examples:
@@ -151,6 +154,7 @@ impl Args {
             (config.cert, config.key) = (self.cert, self.key);
         }
         config.data_dir = self.data_dir.or(config.data_dir);
+        config.store = self.store.or(config.store);
         config.check().map_err(Failure::usage)?;
         Ok(config)
     }
@@ -193,6 +197,7 @@ fn setup(config: &Config, policy: Policy) -> Result<Setup, Failure> {
         certificate,
         trust,
         vault: config.vault,
+        store: config.store.clone().map_or(StoreSetup::Memory, StoreSetup::File),
         sinks: sinks::sinks(config)?,
     })
 }
@@ -319,6 +324,9 @@ fn greeting(config: &Config, listen: SocketAddr, certificate: &ClientCertificate
     }
     if let Some(path) = &config.record {
         line("record", path.display().to_string());
+    }
+    if let Some(path) = &config.store {
+        line("store", path.display().to_string());
     }
     line("client", format!("host {}, port {}, JID as always", listen.ip(), listen.port()));
     match certificate {

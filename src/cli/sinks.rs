@@ -81,6 +81,8 @@ impl Sink for Printing {
                 };
                 printer.not_reloaded(now, why)
             }
+            News::StoreFailed { why } => printer.store_failed(now, why),
+            News::StoreWorks => printer.store_works(now),
         });
     }
 

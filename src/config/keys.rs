@@ -47,6 +47,7 @@ struct Keys {
     cert: Option<Spanned<PathBuf>>,
     key: Option<Spanned<PathBuf>>,
     data_dir: Option<Spanned<PathBuf>>,
+    store: Option<Spanned<PathBuf>>,
     record: Option<Spanned<PathBuf>>,
     quiet: Option<bool>,
     json: Option<bool>,
@@ -92,6 +93,7 @@ impl Keys {
             ("cert", &self.cert),
             ("key", &self.key),
             ("data_dir", &self.data_dir),
+            ("store", &self.store),
             ("record", &self.record),
         ];
         let spans = paths.into_iter().filter_map(|(name, path)| Some((name, path.as_ref()?.span())));
@@ -106,6 +108,7 @@ impl Keys {
         config.cert = self.cert.map(|path| at(path.into_inner()));
         config.key = self.key.map(|path| at(path.into_inner()));
         config.data_dir = self.data_dir.map(|path| at(path.into_inner()));
+        config.store = self.store.map(|path| at(path.into_inner()));
         config.record = self.record.map(|path| at(path.into_inner()));
         set(&mut config.quiet, self.quiet);
         set(&mut config.json, self.json);

@@ -1,7 +1,7 @@
 //! One JSON object per line, for machines. Field names are stable; fields that do not apply are left out.
 //!
 //! Every event has `event`, `time` (ISO 8601, UTC, microseconds; a `total` of no session has none) and, except `total`,
-//! `reloaded` and `reload_failed`, which are of the process, `session` (a number).
+//! `reloaded`, `reload_failed`, `store_failed` and `store_works`, which are of the process, `session` (a number).
 //!
 //! | event | fields |
 //! |---|---|
@@ -19,6 +19,7 @@
 //! | `over` | `jid`, `summary` |
 //! | `reloaded` | `files` (the scripts that changed), `policy` (the number of what is in force now, from 1) |
 //! | `reload_failed` | `path`, `line`, `column` (left out if there is none), `text` (why), `policy` and `since` (number and time of what stays in force) |
+//! | `store_failed`, `store_works` | `text` (why); nothing |
 //! | `total` | `sessions`, `summary` |
 //!
 //! A `stanza` has
@@ -301,6 +302,16 @@ pub(super) fn not_reloaded(out: &mut String, at: Timestamp, why: NotReloaded<'_>
             ..Event::default()
         },
     );
+}
+
+/// The store fails.
+pub(super) fn store_failed(out: &mut String, at: Timestamp, why: &str) {
+    write(out, &Event { event: "store_failed", time: time(at), text: Some(why), ..Event::default() });
+}
+
+/// The store works again.
+pub(super) fn store_works(out: &mut String, at: Timestamp) {
+    write(out, &Event { event: "store_works", time: time(at), ..Event::default() });
 }
 
 /// The last event of all.

@@ -103,6 +103,17 @@ pub(super) fn not_reloaded(out: &mut String, options: &PrinterOptions, at: Times
     process(out, options, at, BAD, &text);
 }
 
+/// The line that says that the store fails.
+pub(super) fn store_failed(out: &mut String, options: &PrinterOptions, at: Timestamp, why: &str) {
+    let reason = escape::escaped(why, SENTENCE);
+    process(out, options, at, BAD, &format!("the store fails, what needs it is answered with an error: {reason}"));
+}
+
+/// The line that says that it does not any more.
+pub(super) fn store_works(out: &mut String, options: &PrinterOptions, at: Timestamp) {
+    process(out, options, at, Style::new(), "the store works again");
+}
+
 fn shown(path: &Path) -> String {
     escape::escaped(&path.display().to_string(), SENTENCE)
 }

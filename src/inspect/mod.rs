@@ -171,6 +171,34 @@ impl Printer {
         self.out.write_all(self.text.as_bytes())
     }
 
+    /// Prints that the store fails: why, for people.
+    ///
+    /// # Errors
+    /// If the writer fails.
+    pub fn store_failed(&mut self, at: Timestamp, why: &str) -> io::Result<()> {
+        self.text.clear();
+        if self.options.json {
+            json::store_failed(&mut self.text, at, why);
+        } else {
+            line::store_failed(&mut self.text, &self.options, at, why);
+        }
+        self.out.write_all(self.text.as_bytes())
+    }
+
+    /// Prints that the store works again.
+    ///
+    /// # Errors
+    /// If the writer fails.
+    pub fn store_works(&mut self, at: Timestamp) -> io::Result<()> {
+        self.text.clear();
+        if self.options.json {
+            json::store_works(&mut self.text, at);
+        } else {
+            line::store_works(&mut self.text, &self.options, at);
+        }
+        self.out.write_all(self.text.as_bytes())
+    }
+
     /// Prints the total of all sessions and flushes. People who have read the one session's counts get no total.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! [`Server`]: the listening socket and the life of the process's sessions: accepted, counted, stopped together.
 
 use super::clock::{self, Clock};
+use super::keeper::{self, Keeper, StoreSetup};
 use super::lobby::Lobby;
 use super::notes::{Consumer, Sink, Summary, Teller};
 use super::pump::Pump;
@@ -8,6 +9,7 @@ use super::reload::{self, News, Policies, Reloader};
 use super::tls::{ClientCertificate, Tls, TlsError, Trust};
 use crate::config::Upstream;
 use crate::policy::{Policy, Route, VaultLimits};
+use crate::store::OpenError;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -46,6 +48,8 @@ pub struct Setup {
     pub trust: Trust,
     /// What is kept of sessions that wait to be resumed.
     pub vault: VaultLimits,
+    /// Where what outlives a session is kept.
+    pub store: StoreSetup,
     /// Where notes go, in this order.
     pub sinks: Vec<Box<dyn Sink>>,
 }
@@ -62,6 +66,7 @@ impl Setup {
             certificate: ClientCertificate::Minted(data_directory),
             trust: Trust::default(),
             vault: VaultLimits::default(),
+            store: StoreSetup::default(),
             sinks: Vec::new(),
         }
     }
@@ -84,6 +89,12 @@ pub enum BindError {
     /// Certificates.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// There is no thread for the store.
+    #[error("no thread for the store: {0}")]
+    Thread(io::Error),
 }
 
 fn listen_reason(error: &io::Error) -> String {
@@ -107,6 +118,7 @@ pub(super) struct Shared {
     pub(super) tls: Tls,
     pub(super) clock: Clock,
     pub(super) lobby: Lobby,
+    pub(super) keeper: Keeper,
     pub(super) watched: bool,
     stopping: AtomicBool,
     stop: Arc<Notify>,
@@ -141,7 +153,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the port, reads or makes certificates, starts the consumer of notes. Accepts nobody yet.
+    /// Opens the port and the store, reads or makes certificates, starts the consumer of notes. Accepts nobody yet.
     ///
     /// # Errors
     /// If any of that cannot be done.
@@ -153,11 +165,13 @@ impl Server {
         if setup.upstream.to_string().parse() == Ok(bound) {
             return Err(BindError::Loop(setup.upstream));
         }
+        let store = setup.store.open()?;
         let watched = setup.sinks.iter().any(|sink| sink.wants_stanzas());
         let (teller, consumer) = Consumer::start(setup.sinks);
         let clock = Clock::start();
         let policies = Arc::new(Policies::new(setup.policy.timed_by(clock::nanos), clock.now()));
         let (reloader, news) = Reloader::new(Arc::clone(&policies), clock);
+        let (keeper, queue) = Keeper::new();
         let shared = Arc::new(Shared {
             route: Arc::new(setup.route),
             policies,
@@ -165,10 +179,12 @@ impl Server {
             tls,
             clock,
             lobby: Lobby::new(setup.vault, clock),
+            keeper,
             watched,
             stopping: AtomicBool::new(false),
             stop: Arc::default(),
         });
+        keeper::start(queue, store, Arc::downgrade(&shared), reloader.teller()).map_err(BindError::Thread)?;
         // A policy that comes later may have scripts, though this one has none.
         super::watch::start(Arc::downgrade(&shared));
         let tasks = JoinSet::new();
@@ -200,6 +216,9 @@ impl Server {
         if timeout(STOP_TIME, all_ended).await.is_err() {
             tracing::warn!(sessions = self.tasks.len(), "these sessions did not end in time and are cut");
             self.tasks.shutdown().await;
+        }
+        if !self.shared.keeper.finish().await {
+            tracing::error!("the store was not closed in time: the last that was to be kept may be lost");
         }
         drop(self.teller);
         let deadline = (asked + END_TIME).max(Instant::now() + SINK_TIME);

@@ -5,6 +5,7 @@
 //!                      | dial, tls (ca, mint)   ^        | notes, in batches, after the bytes went out
 //!                              reload (policies) +       v
 //!                                       notes (one thread: printer, recorder)
+//! pump --lobby (where sessions meet)--> keeper (one thread: the store)
 //! ```
 //! Takes a [`Setup`], gives a running [`Server`]. Must not look into XMPP: what a byte means is the core's business.
 
@@ -12,6 +13,7 @@ pub mod ca;
 mod clock;
 mod dial;
 mod insecure;
+mod keeper;
 mod listen;
 mod lobby;
 mod mint;
@@ -24,6 +26,7 @@ mod tls;
 mod watch;
 mod wire;
 
+pub use keeper::StoreSetup;
 pub use listen::{BindError, Server, Setup};
 pub use notes::{SessionInfo, Sink, Summary};
 pub use record::Recording;

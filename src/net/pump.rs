@@ -105,7 +105,7 @@ pub(super) struct Pump {
     sniffing: bool,
     /// The number of the policy that the session has.
     policy: u64,
-    /// What other sessions say, once this one could be resumed.
+    /// What other sessions say, once this one could be resumed, and the store, once it was asked.
     mailbox: Option<Mailbox>,
     /// Who is to have this session's state.
     heir: Option<oneshot::Sender<Box<Kept>>>,
@@ -325,7 +325,8 @@ impl Pump {
         self.feed(Input::Eof(side));
     }
 
-    /// Tells the session that it is time, that it has to stop or that it has a new policy; whether there was such news.
+    /// Tells the session that it is time, that it has to stop, that it has a new policy, or what others say to it; whether
+    /// there was such news.
     fn heed(&mut self, cx: &mut Context<'_>) -> bool {
         self.now = self.clock.now();
         if self.shared.is_stopping() && !self.stopping {
@@ -338,18 +339,19 @@ impl Pump {
             self.feed(Input::Policy(policy));
             return true;
         }
-        if self.look_after(cx) || self.listen(cx) {
+        if self.look_after(cx) {
             return true;
         }
+        // Before words, of which there may be many.
         let due = self.session_deadline().is_some_and(|deadline| deadline <= self.now);
         if due {
             self.not_before = Timestamp(self.now.0.saturating_add(TICK_MICROS));
             self.feed(Input::Tick);
         }
-        due
+        due || self.listen(cx)
     }
 
-    /// Hears what another session says; whether one did.
+    /// Hears what another session or the store says; whether one did.
     fn listen(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(Poll::Ready(Some(word))) = self.mailbox.as_mut().map(|mailbox| mailbox.poll_recv(cx)) else {
             return false;
@@ -361,6 +363,8 @@ impl Pump {
                 self.heir = Some(heir);
                 self.feed(Input::Surrender);
             }
+            Word::Stored(number, done) => self.feed(Input::Stored(number, done)),
+            Word::Changed(changes) => self.feed(Input::Changed(changes)),
         }
         true
     }

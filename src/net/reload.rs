@@ -53,6 +53,13 @@ pub enum News {
         /// Since when it is.
         since: Timestamp,
     },
+    /// The store does not do what it is asked to.
+    StoreFailed {
+        /// Why, for people.
+        why: String,
+    },
+    /// The store does it again.
+    StoreWorks,
 }
 
 /// Puts policies in force, from any thread, for as long as the server lives.
@@ -79,6 +86,11 @@ impl Reloader {
     #[must_use]
     pub fn in_force(&self) -> Arc<Policy> {
         self.policies.newest()
+    }
+
+    /// Where other parts of the server tell what is to be known of the process.
+    pub(super) fn teller(&self) -> mpsc::Sender<News> {
+        self.news.clone()
     }
 
     /// Waits for room; whether the server is still there. Not for a thread that drives futures.

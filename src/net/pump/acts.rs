@@ -1,4 +1,4 @@
-//! What the session asks the pump to do: dial, TLS handshakes, closing.
+//! What the session asks the pump to do: dial, TLS handshakes, the store, closing.
 //!
 //! Takes [`Act`]s, gives inputs to the session. Nothing here is waited for without a limit, and while it is waited for the
 //! session still hears of time and of being stopped.
@@ -7,6 +7,7 @@ use super::super::dial;
 use super::super::lobby::Mailbox;
 use super::super::wire::Wire;
 use super::{Leg, Pump, SIDES};
+use crate::keep::Op;
 use crate::session::{Act, How, Input, Kept, SmKey};
 use crate::xmpp::Side;
 use std::future::poll_fn;
@@ -34,6 +35,11 @@ impl Pump {
                 self.park(kept);
                 continue;
             }
+            // Done also if the session is over: what it has asked for is not taken back, only its answer goes nowhere.
+            if let Act::Store(number, op) = act {
+                self.store(number, op);
+                continue;
+            }
             self.close(std::mem::take(&mut closing)).await;
             if self.session.is_over() {
                 continue; // it gave up after it had asked for this
@@ -47,8 +53,11 @@ impl Pump {
                 }
                 Act::Look(key) => self.look(key).await,
                 Act::Claim(key) => self.claim(key).await,
-                Act::Store(..) | Act::Join(_) => {} // the store comes with the next commit
-                Act::Close(..) | Act::Park(_) => {}
+                Act::Join(account) => {
+                    let mailbox = self.shared.lobby.join(account, self.info.number);
+                    self.keep(mailbox);
+                }
+                Act::Close(..) | Act::Park(_) | Act::Store(..) => {}
             }
         }
         self.close(closing).await;
@@ -62,6 +71,14 @@ impl Pump {
             None => Some(kept),
         };
         refused.into_iter().for_each(|kept| self.shared.lobby.park(kept));
+    }
+
+    /// Asks the store; the answer comes into the mailbox.
+    fn store(&mut self, number: u64, op: Op) {
+        let shared = Arc::clone(&self.shared);
+        let mailbox = shared.lobby.hear(self.info.number);
+        self.keep(mailbox);
+        shared.keeper.ask(&shared.lobby, self.info.number, number, op);
     }
 
     fn keep(&mut self, mailbox: Option<Mailbox>) {
