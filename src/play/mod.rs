@@ -3,7 +3,8 @@
 //! Takes a book's text, gives what came out of it in every way of playing it, or where and why it does not hold.
 //! `shelf` finds and reads the files, `parse` reads a book (`words` what a line's words say), `open` writes the standard
 //! negotiation out as book lines, `cut` decides in which pieces the peers' bytes arrive, `run` plays a book once, `seat` is
-//! one session of it, `shell` the vault between them, `expect` holds what came out to the book, `compare` reads what came
+//! one session of it, `shell` the vault between them and the
+//! store beside them, `stored` the lines about that, `expect` holds what came out to the book, `compare` reads what came
 //! out and says how it differs, `why` and `diff` show it, `notation` says what came as a book would, `prove` plays one book in all its ways. Must not know the clock, a socket or a terminal.
 
 mod compare;
@@ -18,6 +19,7 @@ mod run;
 mod seat;
 mod shelf;
 mod shell;
+mod stored;
 mod why;
 mod words;
 

@@ -20,7 +20,7 @@ pub(super) fn act(act: &Act) -> String {
         Act::StartTls(side) => format!("tls {}", letter(*side)),
         Act::Close(side, How::Clean) => format!("close {} clean", letter(*side)),
         Act::Close(side, How::Abort) => format!("close {} abort", letter(*side)),
-        // What is about the vault is the shell's, no book says it.
+        // What is about the vault or the store is the shell's, no book says it.
         other => format!("({other:?})"),
     }
 }

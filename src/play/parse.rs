@@ -2,6 +2,7 @@
 //!
 //! Takes text, gives a [`Book`] or the first [`Problem`] with its line. Must not play anything.
 
+use super::stored::{self, Kept, StoreStep};
 use super::words::{duration, quoted, unescape};
 use crate::session::{Act, How};
 use crate::xmpp::Side;
@@ -15,6 +16,8 @@ pub struct Book {
     pub about: String,
     /// The `policy` lines, joined.
     pub(super) policy: Table,
+    /// The `store` lines: what is kept before anything happens.
+    pub(super) store: Vec<Kept>,
     /// The text of an inline script.
     pub(super) script: Option<String>,
     /// What happens.
@@ -77,6 +80,8 @@ pub(super) enum StepKind {
     Note(NoteKind, Vec<String>),
     /// The client is bound to this full JID.
     Bound(String),
+    /// Something about the store.
+    Store(StoreStep),
 }
 
 impl StepKind {
@@ -94,6 +99,7 @@ impl StepKind {
                 | Self::Eof(_)
                 | Self::Stop
                 | Self::PolicySwap(_)
+                | Self::Store(StoreStep::Fails(_) | StoreStep::Holds | StoreStep::GoesOn)
         )
     }
     /// Whether it checks something.
@@ -190,7 +196,7 @@ impl fmt::Display for Problem {
 /// Reads a book.
 pub fn book(text: &str) -> Result<Book, Problem> {
     let about = about(text)?;
-    let mut book = Book { about, policy: Table::new(), script: None, steps: Vec::new() };
+    let mut book = Book { about, policy: Table::new(), store: Vec::new(), script: None, steps: Vec::new() };
     let mut lines = text.lines().enumerate().peekable();
     while let Some((index, first)) = lines.next() {
         let line = index + 1;
@@ -231,6 +237,13 @@ pub fn book(text: &str) -> Result<Book, Problem> {
             merge(&mut book.policy, table);
             continue;
         }
+        if let Some(rest) = word(&whole, "store") {
+            if !book.steps.is_empty() {
+                return Err(fail("store comes before anything happens; later it is kept, or not-kept".to_owned()));
+            }
+            book.store.push(stored::kept(rest).map_err(fail)?);
+            continue;
+        }
         let kind = step(&whole).map_err(fail)?;
         check_place(&kind, &book.steps).map_err(fail)?;
         book.steps.push(Step { line, text: whole, kind });
@@ -259,6 +272,8 @@ fn check_place(kind: &StepKind, before: &[Step]) -> Result<(), String> {
 
 /// Whether nothing has happened yet in the session that the next line is about.
 fn begins(before: &[Step]) -> bool {
+    // What happens to the store alone is told to nobody.
+    let before: Vec<&Step> = before.iter().filter(|step| !matches!(step.kind, StepKind::Store(_))).collect();
     let Some((last, earlier)) = before.split_last() else { return true };
     let known = |number| number == 1 && !earlier.is_empty() || earlier.iter().any(|step| is_session(step, number));
     matches!(last.kind, StepKind::Session(number) if !known(number))
@@ -319,8 +334,8 @@ pub(super) fn merge(base: &mut Table, over: Table) {
 
 /// For those who have mistyped one.
 const WORDS: &str = "a line begins with one of: C:, S:, C-raw:, S-raw:, inject, dial, dial-fails, tls, tls-fails, asked, session, \
-                     wait, drop, stop, policy-swap, to C:, to S:, same, bytes, space, nothing, close, finding, note, bound; \
-                     and before anything happens policy, script <<, open";
+                     wait, drop, stop, policy-swap, store-fails, store-holds, store-goes-on, to C:, to S:, same, bytes, space, nothing, \
+                     close, finding, note, bound, kept, not-kept; and before anything happens policy, store, script <<, open";
 
 /// One line, continuations joined, to what it says.
 pub(super) fn step(line: &str) -> Result<StepKind, String> {
@@ -365,6 +380,14 @@ pub(super) fn step(line: &str) -> Result<StepKind, String> {
             let (kind, rest) = rest.split_once(' ').unwrap_or((rest, ""));
             Ok(StepKind::Note(note_kind(kind)?, quoted(rest)))
         }
+        "kept" => Ok(StepKind::Store(StoreStep::Is(stored::kept(rest)?))),
+        "not-kept" => Ok(StepKind::Store(StoreStep::IsNot(stored::not_kept(rest)?))),
+        "store-fails" => {
+            let why = if rest.is_empty() { "no space is left" } else { rest };
+            Ok(StepKind::Store(StoreStep::Fails(why.to_owned())))
+        }
+        "store-holds" => Ok(StepKind::Store(StoreStep::Holds)),
+        "store-goes-on" => Ok(StepKind::Store(StoreStep::GoesOn)),
         "bound" => Ok(StepKind::Bound(rest.to_owned())),
         _ => Err(format!("what is '{name}'? {WORDS}")),
     }

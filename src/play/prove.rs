@@ -9,6 +9,7 @@ use super::parse::{Book, StepKind};
 use super::run::{self, Failure, Way};
 use super::seat::Heard;
 use super::why::Why;
+use crate::store::MemoryStore;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -82,6 +83,11 @@ fn same_session(injects: bool, first: &Heard, again: &Heard) -> Result<(), Why> 
     }
     if first.tally != again.tally {
         return Err(format!("other counts\nexpected: {:?}\ncame:     {:?}", first.tally, again.tally).into());
+    }
+    if first.kept != again.kept {
+        let all = |kept: &MemoryStore| format!("{:?}", kept.entries().collect::<Vec<_>>());
+        let (expected, came) = (all(&first.kept), all(&again.kept));
+        return Err(format!("something else is kept at the end\nexpected: {expected}\ncame:     {came}").into());
     }
     if !injects && first.acts != again.acts {
         return Err(format!("other acts\nexpected: {:?}\ncame:     {:?}", first.acts, again.acts).into());

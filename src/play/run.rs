@@ -11,6 +11,7 @@ use super::open::{self, Opening};
 use super::parse::{self, Book, Bytes, Step, StepKind};
 use super::seat::{Heard, Seat};
 use super::shell::{self, House, Shell};
+use super::stored::{self, StoreStep};
 use super::why::Why;
 use crate::config;
 use crate::policy::{Policy, Route, VaultLimits};
@@ -86,7 +87,13 @@ pub(super) fn play(book: &Book, path: &Path, way: Way, at: &dyn Fn(usize)) -> Re
     let steps = expand(&book.steps, &route).map_err(Failure::whole)?;
     let mut play = Play::new(book, path, way, route, [policy, other], shared);
     match play.all(&steps, at) {
-        Ok(()) => Ok(play.seats.into_iter().map(Seat::heard).collect()),
+        Ok(()) => {
+            let mut heard: Vec<Heard> = play.seats.into_iter().map(Seat::heard).collect();
+            if let Some(first) = heard.first_mut() {
+                first.kept = play.shell.store().clone();
+            }
+            Ok(heard)
+        }
         Err((index, why)) => Err(Box::new(play.failure(&steps, index, why))),
     }
 }
@@ -195,7 +202,7 @@ impl<'a> Play<'a> {
             names: Names::new(),
             seats: Vec::new(),
             at: 0,
-            shell: Shell::new(vault(&book.policy)),
+            shell: Shell::with_store(vault(&book.policy), stored::filled(&book.store)),
             round: 0,
         };
         play.turn_to(1);
@@ -336,6 +343,7 @@ impl<'a> Play<'a> {
                 Ok(())
             }
             StepKind::Nothing => self.settle(),
+            StepKind::Store(step) => self.store(step),
             StepKind::Asked(act) => {
                 self.seat().act(act)?;
                 self.seat().asked.push(act.clone());
@@ -352,6 +360,19 @@ impl<'a> Play<'a> {
                 }
             }
         }
+    }
+
+    /// A line about the store.
+    fn store(&mut self, step: &StoreStep) -> Result<(), Why> {
+        match step {
+            StoreStep::Is(kept) => return stored::check_kept(self.shell.store(), kept, &mut self.names),
+            StoreStep::IsNot(place) => return stored::check_not_kept(self.shell.store(), place),
+            StoreStep::Holds => self.shell.hold(),
+            StoreStep::Fails(why) => self.shell.fail(why),
+            StoreStep::GoesOn => self.shell.go_on(),
+        }
+        shell::serve(self, self.now)?;
+        self.everyone(Self::give_held)
     }
 
     /// What a peer sends in a row, beginning with the first step; gives how many steps that was.
@@ -449,6 +470,11 @@ impl<'a> Play<'a> {
     /// Hands one input to the session that the lines are about, and what it wanted to wait for.
     fn give(&mut self, input: Input<'_>) -> Result<(), Why> {
         self.drive(input)?;
+        self.give_held()
+    }
+
+    /// Hands the session what it did not want before.
+    fn give_held(&mut self) -> Result<(), Why> {
         for side in [Side::Client, Side::Server, Side::Client] {
             while self.seat().session.wants(side) {
                 let Some(piece) = self.seat().held[side.index()].pop_front() else { break };

@@ -13,6 +13,7 @@ use super::shell::Shell;
 use super::why::Why;
 use crate::policy::{Policy, Route};
 use crate::session::{Act, Dir, Input, Note, Outbox, Session, Tally};
+use crate::store::MemoryStore;
 use crate::xmpp::{Side, Timestamp};
 use std::collections::VecDeque;
 use std::mem;
@@ -23,10 +24,12 @@ use std::sync::Arc;
 pub struct Heard {
     /// Bytes, by [`Side::index`].
     pub to: [Vec<u8>; 2],
-    /// Acts in order, but those about the vault.
+    /// Acts in order, but those about the vault and the store.
     pub acts: Vec<Act>,
     /// What was counted at the end.
     pub tally: Tally,
+    /// Of the first session: what the store held at the end.
+    pub kept: MemoryStore,
 }
 
 /// One session and all about it.

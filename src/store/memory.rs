@@ -13,7 +13,7 @@ use std::ops::Bound;
 type Key = (String, String, String);
 
 /// A store in memory.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemoryStore {
     entries: BTreeMap<Key, Bytes>,
 }
