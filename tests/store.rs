@@ -5,8 +5,11 @@
 use bytes::Bytes;
 use iqtap::keep::{Change, Done, Entry, NOBODY, Op, Store, Trouble};
 use iqtap::store::{FileStore, MemoryStore, OpenError};
+use std::env;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 const JULIET: &str = "juliet@example.org";
@@ -353,4 +356,66 @@ fn a_damaged_file_is_an_error_and_never_a_panic() {
         }
     }
     assert!(refused >= 16, "{refused}");
+}
+
+/// The one that is killed: writes numbers, each in several entries at once, and says each when it has been told that it is kept.
+fn write_until_killed(path: &Path) -> ! {
+    let mut store = FileStore::open(path).expect("a store");
+    let first = one(&mut store, list(JULIET, &["numbers"])).expect("it can be read").len();
+    let mut number = first;
+    loop {
+        let batch = 1 + number % 7;
+        let numbered = |number: usize| {
+            let name = format!("{number:06}");
+            let large = "v".repeat(number % 5 * 3000);
+            let changes = [put("numbers", &name, &name), put("others", &name, &large), delete("numbers", "none")];
+            write_at_most(JULIET, 1_000_000, &changes)
+        };
+        let ops: Vec<Op> = (number..number + batch).map(numbered).collect();
+        for done in store.run(&ops) {
+            done.expect("it is written");
+            println!("\nkept {number}");
+            number += 1;
+        }
+    }
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_a_kill() {
+    const NAME: &str = "what_was_acknowledged_is_there_after_a_kill";
+    if let Some(path) = env::var_os("IQTAP_TEST_STORE") {
+        write_until_killed(Path::new(&path));
+    }
+    let place = TempDir::new().expect("a directory");
+    let path = path(&place);
+    let mut before = 0;
+    for round in 0..6 {
+        let mut child = Command::new(env::current_exe().expect("this test"))
+            .args(["--exact", NAME, "--nocapture", "--test-threads=1"])
+            .env("IQTAP_TEST_STORE", &path)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it can be started");
+        let said = BufReader::new(child.stdout.take().expect("its output")).lines().map_while(Result::ok);
+        let mut last = None;
+        for (count, line) in said.filter(|line| line.starts_with("kept ")).enumerate() {
+            last = line.strip_prefix("kept ").and_then(|number| number.parse::<usize>().ok());
+            if count == 10 + round * 17 {
+                child.kill().expect("it runs");
+            }
+        }
+        child.wait().expect("it has ended");
+        let kept = last.expect("it has written something") + 1;
+        assert!(kept > before, "round {round}: {kept} after {before}");
+        let mut store = FileStore::open_existing(&path).expect("it can be opened");
+        let numbers = one(&mut store, list(JULIET, &["numbers"])).expect("it can be read");
+        let others = one(&mut store, list(JULIET, &["others"])).expect("it can be read");
+        assert!(numbers.len() >= kept, "round {round}: {kept} were acknowledged, {} are there", numbers.len());
+        assert_eq!(numbers.len(), others.len(), "a write is there whole or not at all");
+        for (number, (entry, other)) in numbers.iter().zip(&others).enumerate() {
+            assert_eq!((entry.name.parse(), other.value.len()), (Ok(number), number % 5 * 3000));
+        }
+        before = numbers.len();
+    }
 }

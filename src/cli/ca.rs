@@ -3,7 +3,7 @@
 use super::{Failure, print};
 use crate::net::ca::Authority;
 use directories::ProjectDirs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `iqtap ca`.
 #[derive(Debug, clap::Args)]
@@ -54,4 +54,9 @@ pub(super) fn data_directory(named: Option<PathBuf>) -> Result<PathBuf, Failure>
         .ok_or_else(|| {
             Failure::usage("there is no home directory to keep the certificate authority in; use --data-dir")
         })
+}
+
+/// The store's file in that directory, if no other is named.
+pub(super) fn default_store(data_directory: &Path) -> PathBuf {
+    data_directory.join("iqtap.redb")
 }

@@ -13,6 +13,7 @@ mod rules;
 mod run;
 mod script;
 mod sinks;
+mod store;
 
 use clap::{Parser, Subcommand};
 use std::fmt::Display;
@@ -47,6 +48,8 @@ enum Command {
     CheckConfig(check_config::Args),
     /// Check scripts, and play the playbooks beside them
     Script(script::Args),
+    /// Show, export or delete what is kept
+    Store(store::Args),
     /// Write completions for a shell
     Completions(completions::Args),
 }
@@ -81,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::Rules(args) => rules::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Script(args) => script::run(&args),
+        Command::Store(args) => store::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
     match done {

@@ -249,3 +249,6 @@ fn weight(op: &Op) -> usize {
     }
     .sum()
 }
+
+#[cfg(test)]
+mod tests;
