@@ -4,6 +4,7 @@
 
 mod net_support;
 
+use iqtap::store::FileStore;
 use net_support::{Peer, joined};
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -69,6 +70,8 @@ fn what_cannot_be_is_refused_with_a_cure() {
     let file = directory.path().join("not-a-directory");
     std::fs::write(&file, "").unwrap();
     refused(&["ca", "--data-dir", file.to_str().unwrap()], &["--data-dir"]);
+    let no_store = ["run", "--upstream", "x:1", "--client-tls", "off", "--listen", "127.0.0.1:0"];
+    refused(&[&no_store[..], &["--store", file.to_str().unwrap()]].concat(), &["no store of iqtap", "--store"]);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = taken.local_addr().unwrap().to_string();
     let arguments = ["run", "--client-tls", "off", "--server-tls", "off", "--upstream", "x:1", "--listen", &listen];
@@ -188,9 +191,10 @@ async fn sigterm_says_goodbye_finishes_the_capture_and_exits_0() {
     let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let directory = tempfile::tempdir().unwrap();
     let capture = directory.path().join("s.pcapng");
-    let more = ["--rules", "enforce", "--record", capture.to_str().unwrap()];
+    let store = directory.path().join("kept/s.redb");
+    let more = ["--rules", "enforce", "--record", capture.to_str().unwrap(), "--store", store.to_str().unwrap()];
     let (running, address, greeting) = Running::start(upstream.local_addr().unwrap(), &more);
-    for words in ["upstream", "clients: off", "enforce", "s.pcapng", "port"] {
+    for words in ["upstream", "clients: off", "enforce", "s.pcapng", "store      ", "kept/s.redb", "port"] {
         assert!(greeting.contains(words), "{greeting}");
     }
     let (mut client, mut server) = joined(address, &upstream).await;
@@ -202,6 +206,7 @@ async fn sigterm_says_goodbye_finishes_the_capture_and_exits_0() {
     let (code, printed) = running.ended();
     assert_eq!(code, Some(0), "{printed}");
     assert!(printed.contains("bad"), "the bounced iq is shown: {printed}");
+    FileStore::open_existing(&store).unwrap();
     let recorded = std::fs::read(&capture).unwrap();
     assert_eq!(recorded.get(..4), Some(&[0x0a, 0x0d, 0x0d, 0x0a][..]), "a pcapng file");
     assert!(String::from_utf8_lossy(&recorded).contains("system-shutdown"), "complete to the last word");

@@ -1,6 +1,6 @@
 //! A server and its store: opened before anybody is served, closed when it has stopped.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must stop")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
 use iqtap::net::{BindError, Server, Setup, StoreSetup};
 use iqtap::policy::ClientTls;

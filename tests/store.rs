@@ -1,6 +1,6 @@
 //! The stores: what holds of both, and what of the one in a file alone.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test that fails says why")]
+#![expect(clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test that fails says why")]
 
 use bytes::Bytes;
 use iqtap::keep::{Change, Done, Entry, NOBODY, Op, Store, Trouble};
