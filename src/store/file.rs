@@ -11,6 +11,7 @@ use redb::backends::FileBackend;
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, Table, TableDefinition};
 use std::fs;
 use std::io;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -78,6 +79,8 @@ pub struct FileStore {
     opener: Opener,
     /// None while it has failed.
     database: Option<Database>,
+    /// What is known of the entries; nobody else can change them.
+    batch: Batch,
     /// When it failed last.
     failed: Option<(Instant, String)>,
 }
@@ -101,7 +104,7 @@ impl FileStore {
 
     fn with(path: &Path, opener: Opener) -> Result<Self, OpenError> {
         let database = Some(opener(path)?);
-        Ok(Self { path: path.to_owned(), opener, database, failed: None })
+        Ok(Self { path: path.to_owned(), opener, database, batch: Batch::default(), failed: None })
     }
 
     /// Shows all entries, in order: account, space, name, what is kept.
@@ -146,14 +149,19 @@ impl FileStore {
 impl Store for FileStore {
     /// If the transaction fails, so do all operations of the call: those that read may have seen what was not to be.
     fn run(&mut self, ops: &[Op]) -> Vec<Done> {
+        // While it is away nothing is known: should this fail, what was counted may not be so.
+        let mut batch = mem::take(&mut self.batch);
         let run = self.database().and_then(|database| {
             let writes = ops.iter().any(|op| matches!(op, Op::Write { changes, .. } if !changes.is_empty()));
-            if writes { write(database, ops) } else { read(database, ops) }.map_err(text)
+            if writes { write(database, &mut batch, ops) } else { read(database, ops) }.map_err(text)
         });
-        run.unwrap_or_else(|why| {
-            let trouble = self.fail(why);
-            vec![Err(trouble); ops.len()]
-        })
+        match run {
+            Ok(done) => {
+                self.batch = batch;
+                done
+            }
+            Err(why) => vec![Err(self.fail(why)); ops.len()],
+        }
     }
 }
 
@@ -162,9 +170,9 @@ fn read(database: &Database, ops: &[Op]) -> Result<Vec<Done>, redb::Error> {
     ops.iter().map(|op| Ok(work::read(&entries, op)?)).collect()
 }
 
-fn write(database: &Database, ops: &[Op]) -> Result<Vec<Done>, redb::Error> {
+fn write(database: &Database, batch: &mut Batch, ops: &[Op]) -> Result<Vec<Done>, redb::Error> {
     let transaction = database.begin_write()?;
-    let mut batch = Batch::default();
+    batch.begin();
     let done: Vec<Done> = {
         let mut entries = Entries(transaction.open_table(ENTRIES)?);
         ops.iter().map(|op| batch.run(&mut entries, op)).collect::<Result<_, _>>()?

@@ -48,16 +48,28 @@ fn list<L: Look>(entries: &L, account: &str, spaces: &[Space]) -> Result<Vec<Ent
     Ok(all)
 }
 
-/// Operations done one after the other: what is known from one to the next.
+/// How many counts are remembered from one batch to the next.
+const COUNTS: usize = 1024;
+
+/// Operations done one after the other: what is known from one to the next. Goes on with the next batch, unless what was done
+/// is undone.
 #[derive(Default)]
 pub(super) struct Batch {
-    /// How many entries a space of an account holds, once that was counted.
+    /// How many entries a space of an account holds, once that was counted: it may be many.
     counts: BTreeMap<(String, String), usize>,
     /// Whether anything was changed at all.
     pub(super) dirty: bool,
 }
 
 impl Batch {
+    /// Begins the next batch.
+    pub(super) fn begin(&mut self) {
+        self.dirty = false;
+        if self.counts.len() > COUNTS {
+            self.counts.clear();
+        }
+    }
+
     /// Does any operation.
     pub(super) fn run<K: Keep>(&mut self, entries: &mut K, op: &Op) -> Result<Done, K::Error> {
         match op {
