@@ -38,8 +38,14 @@ pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
 pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
 /// Entity capabilities (XEP-0115).
 pub const CAPS: &str = "http://jabber.org/protocol/caps";
+/// Entity capabilities 2.0 (XEP-0390).
+pub const CAPS2: &str = "urn:xmpp:caps";
+/// Hashes (XEP-0300).
+pub const HASHES: &str = "urn:xmpp:hashes:2";
 /// vcard-temp (XEP-0054).
 pub const VCARD: &str = "vcard-temp";
+/// What presence says of the vCard's photo (XEP-0153).
+pub const VCARD_UPDATE: &str = "vcard-temp:x:update";
 /// Ping (XEP-0199).
 pub const PING: &str = "urn:xmpp:ping";
 /// Entity time (XEP-0202).
@@ -130,7 +136,7 @@ const SHORT: &[(&str, &str)] = &[
     ("urn:xmpp:bob", "bob"),
     ("urn:xmpp:bookmarks:1", "bookmarks"),
     ("urn:xmpp:bytestreams", "bytestreams"),
-    ("urn:xmpp:caps", "caps2"),
+    (CAPS2, "caps2"),
     ("urn:xmpp:chat-markers:0", "markers"),
     ("urn:xmpp:delay", "delay"),
     ("urn:xmpp:extdisco:2", "extdisco"),
@@ -146,7 +152,7 @@ const SHORT: &[(&str, &str)] = &[
     ("urn:xmpp:reactions:0", "reactions"),
     ("urn:xmpp:receipts", "receipts"),
     ("urn:xmpp:sid:0", "stanza-id"),
-    ("vcard-temp:x:update", "vcard-update"),
+    (VCARD_UPDATE, "vcard-update"),
     (BLOCKING, "blocking"),
     (CARBONS, "carbons"),
     (CSI, "csi"),
