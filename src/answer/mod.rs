@@ -4,6 +4,10 @@
 //! asked of the store first. Must not answer for anybody else, nor know of a session, a socket or the disk.
 
 pub mod blocking;
+pub mod caps;
+pub mod choice;
+pub mod disco;
+mod fixed;
 mod kept;
 mod last;
 mod ping;
@@ -13,6 +17,7 @@ pub mod vcard;
 mod version;
 
 pub use blocking::Blocked;
+pub use caps::{Caps, Mapping};
 pub use time::is_offset;
 pub use version::Software;
 
@@ -107,6 +112,8 @@ pub struct Options {
     pub software: Software,
     /// The offset to UTC, of XEP-0202.
     pub tzo: String,
+    /// The name of the server's identity in service discovery.
+    pub identity_name: Option<String>,
     /// The bytes of a vCard that are kept.
     pub vcard_bytes: usize,
     /// The addresses that an account may block.
@@ -120,6 +127,7 @@ impl Default for Options {
         Self {
             software: Software::default(),
             tzo: "+00:00".to_owned(),
+            identity_name: None,
             vcard_bytes: 65_536,
             blocked: 1_000,
             private_bytes: 65_536,
@@ -132,8 +140,12 @@ impl Default for Options {
 pub struct Answers {
     /// The namespaces that are not simply forwarded, each once.
     rules: Vec<(String, Mode)>,
+    /// What is answered as it was written down.
+    fixed: Vec<fixed::Fixed>,
     /// How.
     pub options: Options,
+    /// Whether the server's service discovery shows that it was edited.
+    pub mark: bool,
 }
 
 /// What answers a request of a namespace.
@@ -148,6 +160,8 @@ const TABLE: &[(&str, Function)] = &[
     (ns::VCARD, vcard::answer),
     (ns::BLOCKING, blocking::answer),
     (ns::PRIVATE, private::answer),
+    (ns::DISCO_INFO, disco::info),
+    (ns::DISCO_ITEMS, disco::items),
 ];
 
 /// The namespaces whose answers need a store.
@@ -167,10 +181,10 @@ impl Answers {
     /// Whether everything is simply forwarded.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rules.is_empty()
+        self.rules.is_empty() && self.fixed.is_empty() && !self.mark
     }
 
-    /// Who answers requests of a namespace.
+    /// Who answers requests of a namespace, but for those whose answers were written down.
     #[must_use]
     pub fn mode(&self, namespace: &str) -> Mode {
         self.rules.iter().find(|(known, _)| known == namespace).map_or(Mode::Forward, |(_, mode)| *mode)
@@ -188,16 +202,23 @@ impl Answers {
         STORED.iter().any(|namespace| self.needs(namespace))
     }
 
-    /// Who answers this get or set, by the namespace of its payload.
+    /// Who answers this get or set, by its payload: we do if its answer was written down, whatever becomes of the others of its
+    /// namespace.
     #[must_use]
     pub fn mode_of(&self, iq: &View<'_>) -> Mode {
         let Some(payload) = &iq.head.payload else { return Mode::Forward };
+        if self.fixed.iter().any(|fixed| iq.name_is(payload, &fixed.namespace, &fixed.element)) {
+            return Mode::Local;
+        }
         self.rules.iter().find(|(known, _)| iq.ns_is(payload, known)).map_or(Mode::Forward, |(_, mode)| *mode)
     }
 
     /// The answer to a request of a namespace that is answered here (`Local`, or `Fallback` when the server has declined).
     #[must_use]
     pub fn answer(&self, asked: &Asked<'_>) -> Answer {
+        if let Some(fixed) = self.fixed.iter().find(|fixed| asked.payload.is(&fixed.namespace, &fixed.element)) {
+            return fixed.answer(asked.target);
+        }
         match TABLE.iter().find(|(namespace, _)| *namespace == asked.payload.ns) {
             Some((_, function)) => function(self, asked),
             None => Answer::Forward,
@@ -231,7 +252,13 @@ mod tests {
 
     /// Everything is answered here.
     pub(super) fn local() -> Answers {
-        let rules = TABLE.iter().map(|(namespace, _)| ((*namespace).to_owned(), Mode::Local)).collect();
+        let rules: Vec<_> = TABLE.iter().map(|(namespace, _)| (*namespace, Mode::Local)).collect();
+        with(&rules)
+    }
+
+    /// These modes, whether they could be chosen or not.
+    pub(super) fn with(rules: &[(&str, Mode)]) -> Answers {
+        let rules = rules.iter().map(|(namespace, mode)| ((*namespace).to_owned(), *mode)).collect();
         Answers { rules, ..Answers::default() }
     }
 
@@ -291,7 +318,7 @@ mod tests {
 
     #[test]
     fn some_answers_need_a_store() {
-        let only = |namespace: &str, mode| Answers { rules: vec![(namespace.to_owned(), mode)], ..Answers::default() };
+        let only = |namespace, mode| with(&[(namespace, mode)]);
         for namespace in [ns::VCARD, ns::BLOCKING, ns::PRIVATE] {
             for (mode, needs) in [
                 (Mode::Local, true),

@@ -83,6 +83,13 @@ pub fn short(ns: &str) -> Option<&'static str> {
     SHORT.iter().find(|(name, _)| *name == ns).map(|(_, short)| *short)
 }
 
+/// The namespace that people call so, if they call only one so.
+#[must_use]
+pub fn named(short: &str) -> Option<&'static str> {
+    let mut called = SHORT.iter().filter(|(_, name)| *name == short);
+    called.next().filter(|_| called.next().is_none()).map(|(ns, _)| *ns)
+}
+
 /// Namespaces of payloads and what people call them; alphabetical within each group.
 const SHORT: &[(&str, &str)] = &[
     // The core and what came with it.
