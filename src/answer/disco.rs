@@ -117,7 +117,7 @@ mod tests {
     use super::*;
     use crate::answer::tests::{asks, local, sets, with};
     use crate::xml::parse_str;
-    use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, proptest};
+    use proptest::prelude::{ProptestConfig, Strategy, any, prop, prop_assert, prop_assert_eq, proptest};
     use std::collections::BTreeSet;
 
     const INFO: &str = "<query xmlns='http://jabber.org/protocol/disco#info'/>";
@@ -231,8 +231,14 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
         #[test]
-        fn nothing_is_there_twice(modes in modes(), given in prop::collection::btree_set(prop::sample::select(VARS.to_vec()), 0..6), mark: bool, server in any::<bool>()) {
+        fn nothing_is_there_twice(
+            modes in modes(),
+            given in prop::collection::btree_set(prop::sample::select(VARS.to_vec()), 0..6),
+            mark in any::<bool>(),
+            server in any::<bool>(),
+        ) {
             let rules: Vec<_> = VARS.into_iter().zip(modes).collect();
             let answers = Answers { mark, ..with(&rules) };
             let given: Vec<&str> = given.into_iter().collect();

@@ -48,7 +48,7 @@ enum Value {
     Word(String),
     Number(i64),
     Flag(bool),
-    Table(Vec<(Spanned<String>, Spanned<Value>)>),
+    Table(Vec<(Spanned<String>, Spanned<Self>)>),
 }
 
 impl<'de> Deserialize<'de> for AnswerKeys {
@@ -78,10 +78,12 @@ impl<'de> Deserialize<'de> for Value {
                 Ok(Value::Flag(flag))
             }
             fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<Value, A::Error> {
-                let mut all = Vec::new();
+                let mut all: Vec<(Spanned<String>, _)> = Vec::new();
                 while let Some(entry) = table.next_entry()? {
                     all.push(entry);
                 }
+                // As they stand in the file; the library gives them by the alphabet.
+                all.sort_by_key(|(key, _)| key.span().start);
                 Ok(Value::Table(all))
             }
         }

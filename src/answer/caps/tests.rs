@@ -4,7 +4,7 @@ use super::*;
 use crate::answer::tests::with;
 use crate::answer::{Mode, Target, disco};
 use crate::xml::parse_str;
-use proptest::prelude::{prop, prop_assert, prop_assert_eq, proptest};
+use proptest::prelude::{ProptestConfig, prop, prop_assert, prop_assert_eq, proptest};
 
 fn info(inside: &str) -> Element {
     parse_str(&format!("<query xmlns='http://jabber.org/protocol/disco#info'>{inside}</query>")).unwrap()
@@ -333,8 +333,11 @@ fn sha1_again(text: &[u8]) -> String {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
-    fn an_edited_answer_has_the_hash_that_anybody_computes(given in prop::collection::btree_set("[a-z:#]{1,12}", 0..12)) {
+    fn an_edited_answer_has_the_hash_that_anybody_computes(
+        given in prop::collection::btree_set("[a-z:#]{1,12}", 0..12),
+    ) {
         let answers = with(&[
             (ns::PING, Mode::Local),
             (ns::BLOCKING, Mode::Fallback),
