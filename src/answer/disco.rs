@@ -7,7 +7,7 @@ use crate::xmpp::{Condition, ns};
 /// Shows that the answer has passed through here, if that is wanted.
 const MARK: &str = "urn:iqtap:0";
 /// What an account can, of all that is answered here: it is asked, and it has a vCard. All else belongs to the server, which is
-/// where clients look for it (XEP-0012 §5, XEP-0049, XEP-0191 §3.1, XEP-0199 §5).
+/// where clients look for it (XEP-0191 §3.1; the others likewise).
 const OF_ACCOUNTS: &[&str] = &[ns::DISCO_INFO, ns::DISCO_ITEMS, ns::VCARD];
 
 /// What it is and can. There are no nodes here.

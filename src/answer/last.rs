@@ -4,8 +4,7 @@ use super::{Answer, Answers, Asked, Target, error};
 use crate::xml::Element;
 use crate::xmpp::{Condition, ns};
 
-/// Of the server: for how long we run. Of the account: nothing has passed since it was last here, for whoever asks is here
-/// (XEP-0012 §4).
+/// Of the server: for how long we run. Of the account: nothing has passed since it was last here, for whoever asks is here.
 pub(super) fn answer(_: &Answers, asked: &Asked<'_>) -> Answer {
     let seconds = match asked.target {
         Target::Other => return Answer::Forward,

@@ -248,7 +248,7 @@ impl Answers {
 mod tests {
     use super::*;
     use crate::keep::Change;
-    use crate::xml::parse_str;
+    use crate::xml::{Limits, Root, Scanner, Step, parse_str};
 
     /// Everything is answered here.
     pub(super) fn local() -> Answers {
@@ -332,6 +332,33 @@ mod tests {
         }
         assert!(!only(ns::PING, Mode::Local).needs_store());
         assert!(!Answers::default().needs_store());
+    }
+
+    /// The mode of an iq as it comes in.
+    fn mode_of(answers: &Answers, iq: &str) -> Mode {
+        let root = Root { decls: vec![(String::new(), ns::CLIENT.to_owned())] };
+        let mut scanner = Scanner::under(&root, Limits::AFTER_LOGIN);
+        assert!(matches!(scanner.scan(iq.as_bytes()), Step::Item { .. }), "{iq}");
+        answers.mode_of(&View { bytes: iq.as_bytes(), head: scanner.head(), root: &root })
+    }
+
+    #[test]
+    fn a_request_is_known_by_its_payload() {
+        let deny = Mode::Deny(Condition::NotAllowed);
+        let mut answers = with(&[(ns::PING, Mode::Local), (ns::TIME, Mode::Fallback), ("urn:x", deny)]);
+        answers.fix("urn:x", "a", "<b xmlns='urn:b'/>").unwrap();
+        for (payload, mode) in [
+            ("<ping xmlns='urn:xmpp:ping'/>", Mode::Local),
+            ("<p:ping xmlns:p='urn:xmpp:ping'/>", Mode::Local),
+            ("<time xmlns='urn:xmpp:time'/>", Mode::Fallback),
+            ("<query xmlns='jabber:iq:version'/>", Mode::Forward),
+            ("<b xmlns='urn:x'/>", deny),
+            ("<a xmlns='urn:x'/>", Mode::Local), // it was written down
+            ("<a xmlns='urn:y'/>", Mode::Forward),
+            ("", Mode::Forward),
+        ] {
+            assert_eq!(mode_of(&answers, &format!("<iq type='get' id='1'>{payload}</iq>")), mode, "{payload}");
+        }
     }
 
     #[test]

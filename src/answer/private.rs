@@ -40,7 +40,7 @@ pub(super) fn stored(asked: Element, entries: &[Entry]) -> Answer {
     }
 }
 
-/// Whether it is in a namespace of its own (XEP-0049 §2).
+/// Whether it is in a namespace of its own (XEP-0049).
 fn has_a_place(element: &Element) -> bool {
     !matches!(element.ns.as_str(), "" | ns::PRIVATE | ns::CLIENT)
 }

@@ -22,13 +22,13 @@ pub(super) fn answer(answers: &Answers, asked: &Asked<'_>) -> Answer {
     }
 }
 
-/// `2006-12-19T17:58:35Z` (XEP-0082 §3.2), the fractions left out.
+/// `2006-12-19T17:58:35Z` (XEP-0082), the fractions left out.
 fn utc(now: Timestamp) -> Option<String> {
     let seconds = i64::try_from(now.0 / 1_000_000).ok()?;
     Some(Moment::from_second(seconds).ok()?.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
-/// Whether this is an offset to UTC as XEP-0082 §3 writes it: `Z`, or a sign, hours and minutes.
+/// Whether this is an offset to UTC as XEP-0082 writes it: `Z`, or a sign, hours and minutes.
 #[must_use]
 pub fn is_offset(text: &str) -> bool {
     let Some(rest) = text.strip_prefix(['+', '-']) else { return text == "Z" };
