@@ -3,10 +3,12 @@
 //! Takes a file's text; gives a [`Config`], which the command line may then override. The keys are the words of the
 //! command line. Nothing in a file is ignored: an unknown key is an error.
 
+mod answers;
 mod duration;
 mod keys;
 mod rules;
 
+pub use answers::StaticAnswer;
 pub use duration::parse_duration;
 
 use crate::answer::Answers;
@@ -140,8 +142,10 @@ pub struct Config {
     pub route: Route,
     /// The IQ rules.
     pub rules: Modes,
-    /// What is answered in the server's place.
+    /// What is answered in the server's place, but for what was written down.
     pub answers: Answers,
+    /// What was written down; the files are read with each policy that is made.
+    pub static_answers: Vec<StaticAnswer>,
     /// See [`Policy::iq_timeout`].
     pub iq_timeout: u64,
     /// What is kept of sessions that wait to be resumed.
@@ -193,6 +197,7 @@ impl Default for Config {
             route: Route::default(),
             rules: Modes::default(),
             answers: Answers::default(),
+            static_answers: Vec::new(),
             iq_timeout: Policy::default().iq_timeout,
             vault: VaultLimits::default(),
             scripts: Vec::new(),
@@ -235,15 +240,17 @@ impl Config {
         keys::read(text, path)
     }
 
-    /// What sessions do: compiles the scripts.
+    /// What sessions do: compiles the scripts, reads the answers that were written down.
     ///
     /// # Errors
-    /// The first script that cannot be loaded.
+    /// The first script or answer that cannot be loaded.
     pub fn policy(&self) -> Result<Policy, ConfigError> {
+        let mut answers = self.answers.clone();
+        answers::load(&mut answers, self)?;
         Ok(Policy {
             number: 1,
             rules: self.rules,
-            answers: self.answers.clone(),
+            answers,
             scripts: self.live_scripts()?.sharing(&self.shared),
             shadow: self.load(&self.shadow)?.sharing(&self.shadow_shared),
             legacy_codes: self.legacy_codes,

@@ -195,3 +195,22 @@ fn a_session_costs_no_more_than_is_promised() {
     });
     assert!(info.bytes_max < 1_800_000, "{info:?}");
 }
+
+#[test]
+fn looking_at_a_block_list() {
+    let entry = |jid: &str| iqtap::keep::Entry {
+        space: "urn:xmpp:blocking".to_owned(),
+        name: jid.to_owned(),
+        value: bytes::Bytes::new(),
+    };
+    let blocked = iqtap::answer::Blocked::new(&["a@x.test/r", "y.test/r", "z.test"].map(entry));
+    let mut account = iqtap::xmpp::Account::at("example.org", 7);
+    account.bind("juliet@example.org/balcony");
+    let (mut yes, mut no) = (0, 0);
+    let info = allocation_counter::measure(|| {
+        for address in ["a@x.test/r", "b@y.test/r", "c@z.test/s", "z.test", "a@x.test", "example.org", "y.test"] {
+            *(if blocked.matches(&account, Some(address)) { &mut yes } else { &mut no }) += 1;
+        }
+    });
+    assert_eq!((yes, no, info.count_total), (4, 3, 0));
+}

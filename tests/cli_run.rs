@@ -64,6 +64,8 @@ fn what_cannot_be_is_refused_with_a_cure() {
     refused(&["run", "--upstream", "x:1", "--reject", "true=not-alowed"], &["--reject: ", "not-alowed", "not-allowed"]);
     refused(&["run", "--upstream", "x:1", "--modify", "true"], &["--modify: ", "EXPR=statement"]);
     refused(&["run", "--upstream", "x:1", "--filter", "stanz.id"], &["--filter: 'stanz.id'", "column 1", "stanz"]);
+    refused(&["run", "--upstream", "x:1", "--answer", "pnig=local"], &["--answer", "`pnig` is no namespace"]);
+    refused(&["run", "--upstream", "x:1", "--answer", "mam=local"], &["--answer", "what can: urn:xmpp:ping"]);
     refused(&["rules", "8"], &["from 1 to 7"]);
     refused(&["nonsense"], &["unrecognized subcommand"]);
     let directory = tempfile::tempdir().unwrap();
@@ -88,6 +90,14 @@ fn a_configuration_is_explained_or_refused_with_its_line() {
     for words in ["upstream        xmpp.example.org:5222", "rules           enforce", "client TLS      offer"] {
         assert!(said.contains(words), "{said}");
     }
+    let answers = "[answer]\nping = 'local'\nmam = 'deny'\nmark = true\n[answer.static]\n'urn:x y' = 'y.xml'\n";
+    std::fs::write(&file, answers).unwrap();
+    refused(&["check-config", path], &["iqtap.toml:6: answer.static: ", "y.xml: cannot be read"]);
+    std::fs::write(directory.path().join("y.xml"), "<y xmlns='urn:x'/>").unwrap();
+    let said = String::from_utf8(output(&["check-config", path]).stdout).unwrap();
+    let line = said.lines().find(|line| line.starts_with("answers ")).unwrap();
+    let words = "answers         urn:xmpp:ping local, urn:xmpp:mam:2 deny:service-unavailable, urn:x y from ";
+    assert!(line.starts_with(words) && line.ends_with("y.xml, marked in service discovery"), "{line}");
     std::fs::write(&file, "\nrulez = 'enforce'\n").unwrap();
     refused(&["check-config", path], &["iqtap.toml:2: ", "did you mean `rules`"]);
     refused(&["run", "--config", path], &["iqtap.toml:2: "]);
@@ -192,9 +202,14 @@ async fn sigterm_says_goodbye_finishes_the_capture_and_exits_0() {
     let directory = tempfile::tempdir().unwrap();
     let capture = directory.path().join("s.pcapng");
     let store = directory.path().join("kept/s.redb");
-    let more = ["--rules", "enforce", "--record", capture.to_str().unwrap(), "--store", store.to_str().unwrap()];
+    let file = directory.path().join("iqtap.toml");
+    std::fs::write(&file, "[answer]\nping = 'deny'\ntime = 'local'\n").unwrap();
+    let more = ["--rules", "enforce", "--record", capture.to_str().unwrap(), "--config", file.to_str().unwrap()];
+    let more = [&more[..], &["--store", store.to_str().unwrap()]].concat();
+    let more = [&more[..], &["--answer", "ping=fallback", "--answer", "last=local"]].concat();
     let (running, address, greeting) = Running::start(upstream.local_addr().unwrap(), &more);
-    for words in ["upstream", "clients: off", "enforce", "s.pcapng", "store      ", "kept/s.redb", "port"] {
+    let answers = "answers    urn:xmpp:ping fallback, urn:xmpp:time local, jabber:iq:last local\n";
+    for words in ["upstream", "clients: off", "enforce", "s.pcapng", "store      ", "kept/s.redb", "port", answers] {
         assert!(greeting.contains(words), "{greeting}");
     }
     let (mut client, mut server) = joined(address, &upstream).await;

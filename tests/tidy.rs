@@ -64,6 +64,7 @@ const NAMES: &[(&str, &[&str], &str)] = &[
 /// Files that may say a name all the same, and why.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("src/config.rs", "std::fs", "reads the configuration file it is named for"),
+    ("src/config/answers.rs", "std::fs", "reads the answers that were written down, when a policy is made"),
     ("src/script/mod.rs", "std::fs", "reads scripts when they are compiled, never while one runs"),
     ("src/play/shelf.rs", "std::fs", "reads books, before any is played"),
     ("src/script/lists.rs", "std::fs", "reads the lists of a script when it is compiled, never while one runs"),

@@ -73,6 +73,9 @@ fn meaning(config: &Config) -> String {
     line("client TLS", word(&route.client_tls));
     line("server TLS", format!("{}{}", word(&route.server_tls), trust(config)));
     line("rules", rules(&config.rules));
+    if let Some(answers) = answers(config) {
+        line("answers", answers);
+    }
     line("IQ answers", format!("within {}, {} under way at once", span(config.iq_timeout), route.open_iqs));
     line("SM", stream_management(config));
     for (what, value) in scripts(config) {
@@ -96,6 +99,15 @@ fn meaning(config: &Config) -> String {
     line("login", format!("within {} s", route.login_seconds));
     line("close", format!("within {} s", route.close_seconds));
     text
+}
+
+/// What is answered in the server's place, if anything is.
+pub(super) fn answers(config: &Config) -> Option<String> {
+    let mut all: Vec<String> = Some(config.answers.words()).into_iter().filter(|words| !words.is_empty()).collect();
+    let fixed = config.static_answers.iter();
+    all.extend(fixed.map(|one| format!("{} {} from {}", one.namespace, one.element, one.path.display())));
+    all.extend(config.answers.mark.then(|| "marked in service discovery".to_owned()));
+    (!all.is_empty()).then(|| all.join(", "))
 }
 
 /// What is scripted: files, what has none, what only looks on, what is shown.

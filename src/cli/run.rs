@@ -1,9 +1,10 @@
 //! `iqtap run`: the proxy.
 
 use super::ca::data_directory;
-use super::check_config::{rules, scripts, word};
+use super::check_config::{answers, rules, scripts, word};
 use super::one_liners::OneLiners;
 use super::{Failure, print, sinks};
+use crate::answer;
 use crate::config::{Config, Upstream, parse_duration, parse_listen};
 use crate::net::ca::Authority;
 use crate::net::{ClientCertificate, Follower, Scripts, Server, Setup, StoreSetup, Trust};
@@ -41,6 +42,10 @@ pub(super) struct Args {
     /// What to do about IQs that break the rules: off, report or enforce [default: report]
     #[arg(long, value_name = "MODE", value_parser = parse_mode)]
     rules: Option<Mode>,
+    /// Who answers a namespace: local (iqtap), fallback (iqtap, if the server cannot), deny (nobody) or forward (the server);
+    /// deny:CONDITION chooses the error. Several may be given
+    #[arg(long, value_name = "NAMESPACE=MODE", value_parser = answer::choice::read)]
+    answer: Vec<(String, answer::Mode)>,
     /// How long an IQ may go unanswered, such as 2s or 500ms [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     iq_timeout: Option<u64>,
@@ -96,6 +101,7 @@ const EXAMPLE: &str = "Examples:
   iqtap run --listen 127.0.0.1:15222 --upstream localhost:5222 --server-ca ca.crt
   iqtap run --upstream xmpp.example.org:5222 --rules enforce --record s.pcapng
   iqtap run --upstream xmpp.example.org:5222 --drop 'stanza.kind == \"presence\" && stanza.type == \"subscribe\"'
+  iqtap run --upstream xmpp.example.org:5222 --answer ping=local --answer vcard=fallback --answer mam=deny
   iqtap run --config iqtap.toml
 
 SIGHUP (not on Windows) loads the scripts again, saved or not. The configuration file is read once, at the start.";
@@ -132,6 +138,9 @@ impl Args {
             (config.insecure_server, config.server_ca) = (false, self.server_ca);
         }
         config.rules = self.rules.map_or(config.rules, Modes::all);
+        for (namespace, mode) in &self.answer {
+            config.answers.set(namespace, *mode).map_err(Failure::usage)?;
+        }
         config.iq_timeout = self.iq_timeout.unwrap_or(config.iq_timeout);
         config.route.sm = self.sm.unwrap_or(config.route.sm);
         if !self.script.is_empty() {
@@ -319,6 +328,9 @@ fn greeting(config: &Config, listen: SocketAddr, certificate: &ClientCertificate
     let [client, server] = [word(&config.route.client_tls), word(&config.route.server_tls)];
     line("TLS", format!("clients: {client}; server: {server}{believes}"));
     line("rules", rules(&config.rules));
+    if let Some(answers) = answers(config) {
+        line("answers", answers);
+    }
     for (what, value) in scripts(config) {
         line(what, value);
     }

@@ -1,5 +1,6 @@
 //! The keys a file may have, and what is wrong with them.
 
+use super::answers::AnswerKeys;
 use super::duration::DurationKey;
 use super::rules::Rules;
 use super::{Config, ConfigError, Upstream, parse_listen};
@@ -32,7 +33,8 @@ pub(super) fn read(text: &str, path: &Path) -> Result<Config, ConfigError> {
     keys.config(text, path, directory).map_err(|(span, message)| fail((Some(span), message)))
 }
 
-type Wrong = (Range<usize>, String);
+/// Where, and what is wrong there.
+pub(super) type Wrong = (Range<usize>, String);
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -71,6 +73,7 @@ struct Keys {
     sm: Option<SmMode>,
     vault_seconds: Option<Spanned<u64>>,
     vault_sessions: Option<Spanned<usize>>,
+    answer: Option<AnswerKeys>,
 }
 
 impl Keys {
@@ -138,6 +141,7 @@ impl Keys {
         set(&mut route.sm, self.sm);
         within(&mut config.vault.seconds, self.vault_seconds, "vault_seconds", 1..=86_400)?;
         within(&mut config.vault.sessions, self.vault_sessions, "vault_sessions", 1..=1_000_000)?;
+        self.answer.map_or(Ok(()), |keys| keys.apply(&mut config, directory, |start| line(text, start)))?;
         Ok(config)
     }
 }
@@ -289,7 +293,7 @@ fn line(text: &str, at: usize) -> usize {
 }
 
 /// The library's message on one line, and for a misspelt key the one that was meant.
-fn explain(message: &str) -> String {
+pub(super) fn explain(message: &str) -> String {
     let message = message.trim_end().replace('\n', ", ");
     let Some(rest) = message.strip_prefix("unknown field `") else { return message };
     let Some((wrong, known)) = rest.split_once('`') else { return message };

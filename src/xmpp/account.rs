@@ -57,6 +57,12 @@ impl Account {
         &self.domain
     }
 
+    /// Its prepared bare JID; empty before a resource is bound.
+    #[must_use]
+    pub fn bare(&self) -> &str {
+        self.full.get(..self.bare_bytes).unwrap_or_default()
+    }
+
     /// Whether a resource is bound.
     #[must_use]
     pub fn is_bound(&self) -> bool {
@@ -68,10 +74,9 @@ impl Account {
     pub fn peer(&self, address: Option<&str>) -> Peer {
         let Some(address) = address else { return Peer::Absent };
         let address = prepared(address);
-        let bare = self.full.get(..self.bare_bytes).unwrap_or_default();
         if !address.is_empty() && *address == *self.domain {
             Peer::OwnDomain
-        } else if self.is_bound() && *address == *bare {
+        } else if self.is_bound() && *address == *self.bare() {
             Peer::OwnBare
         } else if self.is_bound() && *address == *self.full {
             Peer::OwnFull
@@ -120,7 +125,8 @@ impl Peer {
 }
 
 /// The prepared form of an address; what cannot be prepared is left as it is.
-fn prepared(address: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn prepared(address: &str) -> Cow<'_, str> {
     if is_prepared(address) || address.len() > LONGEST {
         return Cow::Borrowed(address);
     }

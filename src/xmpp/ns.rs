@@ -38,8 +38,14 @@ pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
 pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
 /// Entity capabilities (XEP-0115).
 pub const CAPS: &str = "http://jabber.org/protocol/caps";
+/// Entity capabilities 2.0 (XEP-0390).
+pub const CAPS2: &str = "urn:xmpp:caps";
+/// Hashes (XEP-0300).
+pub const HASHES: &str = "urn:xmpp:hashes:2";
 /// vcard-temp (XEP-0054).
 pub const VCARD: &str = "vcard-temp";
+/// What presence says of the vCard's photo (XEP-0153).
+pub const VCARD_UPDATE: &str = "vcard-temp:x:update";
 /// Ping (XEP-0199).
 pub const PING: &str = "urn:xmpp:ping";
 /// Entity time (XEP-0202).
@@ -75,6 +81,13 @@ pub const IQ_AUTH_FEATURE: &str = "http://jabber.org/features/iq-auth";
 #[must_use]
 pub fn short(ns: &str) -> Option<&'static str> {
     SHORT.iter().find(|(name, _)| *name == ns).map(|(_, short)| *short)
+}
+
+/// The namespace that people call so, if they call only one so.
+#[must_use]
+pub fn named(short: &str) -> Option<&'static str> {
+    let mut called = SHORT.iter().filter(|(_, name)| *name == short);
+    called.next().filter(|_| called.next().is_none()).map(|(ns, _)| *ns)
 }
 
 /// Namespaces of payloads and what people call them; alphabetical within each group.
@@ -130,7 +143,7 @@ const SHORT: &[(&str, &str)] = &[
     ("urn:xmpp:bob", "bob"),
     ("urn:xmpp:bookmarks:1", "bookmarks"),
     ("urn:xmpp:bytestreams", "bytestreams"),
-    ("urn:xmpp:caps", "caps2"),
+    (CAPS2, "caps2"),
     ("urn:xmpp:chat-markers:0", "markers"),
     ("urn:xmpp:delay", "delay"),
     ("urn:xmpp:extdisco:2", "extdisco"),
@@ -146,7 +159,7 @@ const SHORT: &[(&str, &str)] = &[
     ("urn:xmpp:reactions:0", "reactions"),
     ("urn:xmpp:receipts", "receipts"),
     ("urn:xmpp:sid:0", "stanza-id"),
-    ("vcard-temp:x:update", "vcard-update"),
+    (VCARD_UPDATE, "vcard-update"),
     (BLOCKING, "blocking"),
     (CARBONS, "carbons"),
     (CSI, "csi"),
