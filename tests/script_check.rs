@@ -44,6 +44,8 @@ fn each_mistake_is_found() {
         ("if true { let s = stanza; s.tpye = \"x\"; }", "2:29 a stanza has no property tpye", ""),
         // Functions.
         ("rejekt(\"gone\")", "2:1 there is no function rejekt", "did you mean reject?"),
+        ("shared.keep();", "2:8 keep takes 1 or 2 arguments, not 0", ""),
+        ("shared.kep(\"a\");", "2:8 there is no function kep", "did you mean keep?"),
         ("log()", "2:1 log takes 1 or 2 arguments, not 0", ""),
         ("stanza.set_text(\"a\");", "2:8 set_text takes 2 arguments, not 1", ""),
         ("session.to_clinet(\"<a/>\");", "2:9 there is no function to_clinet(Session)", "did you mean to_client?"),

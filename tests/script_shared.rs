@@ -3,10 +3,12 @@
 #![expect(clippy::panic, reason = "a fixture that is not legal is a mistake in this file")]
 
 use iqtap::config::Config;
+use iqtap::keep::{Change, Entry};
 use iqtap::script::{Memory, Outcome, ScriptLimits, ScriptSet, Shared};
 use iqtap::xml::{Limits, Scanner, Step, View};
 use iqtap::xmpp::{Facts, Kind, Side, Timestamp};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// 2026-03-29 00:30:00 UTC, a Sunday: half an hour before summer time begins in Berlin.
@@ -87,6 +89,10 @@ fn every_function_of_shared() {
             "true",
         ),
         ("{ let t = []; for i in 0..3 { t.push(shared.throttle(\"k\", 1, 2)); } t }", "[false, false, true]"),
+        (
+            "{ shared.keep(\"a\"); shared.keep(\"a\", true); shared.set(\"a\", 1); shared.keep(\"a\", false); shared.a }",
+            "1",
+        ),
         ("{ shared.throttle(\"k\", 0.5, 1); shared.throttle(\"other\", 0.5, 1) }", "false"),
     ];
     for (expression, expected) in table {
@@ -109,6 +115,8 @@ fn what_shared_refuses() {
         ("shared.expire(\"a\", \"x\")", "takes seconds as a number"),
         ("shared.throttle(\"a\", 0, 5)", "a rate per second"),
         ("shared.throttle(\"a\", 1, 0)", "how many may come at once"),
+        ("shared.keep(5)", "no function keep(Shared, i64); the functions of shared are get, set, expire, keep"),
+        ("{ let k = \"k\"; k.pad(4000, \"k\"); shared.keep(k) }", "a key of shared may have"),
         ("shared.sat(\"a\", 1)", "the functions of shared are get, set"),
     ];
     for (expression, expected) in table {
@@ -152,6 +160,131 @@ fn sets_share_what_they_are_given_and_sessions_do_too() {
     assert_eq!(said(&run_at(&hook("log(`${shared.incr(\"n\")}`)"), &mut Memory::default(), 1)), "1", "its own");
     assert_eq!(shared, shared.clone());
     assert_ne!(shared, Shared::default());
+}
+
+/// What is written while somebody writes: the entries as a store would have them, in the end.
+fn written(shared: &Shared) -> Vec<Entry> {
+    let mut entries = std::collections::BTreeMap::new();
+    loop {
+        let changes = shared.take_dirty(2);
+        if changes.is_empty() {
+            let entry = |(name, value)| Entry { space: Shared::SPACE.to_owned(), name, value };
+            return entries.into_iter().map(entry).collect();
+        }
+        for change in changes {
+            match change {
+                Change::Put(_, name, value) => drop(entries.insert(name, value)),
+                Change::Delete(_, name) => drop(entries.remove(&name)),
+                Change::Clear(space) => panic!("nobody clears {space}"),
+            }
+        }
+    }
+}
+
+/// A process ends and another one begins: only what was asked to be kept is there, as it was.
+#[test]
+fn what_is_kept_outlives_the_process() {
+    let before = Shared::default();
+    before.kept_by(Arc::new(|| {}));
+    let body = r#"
+        shared.keep("n"); shared.incr("n", 3); shared.incr("n");
+        shared.set("j", [jid("A@b"), 1.5, 'c', #{jid: "x"}, ()]); shared.keep("j");
+        shared.push("l", "one"); shared.keep("l"); shared.push("l", "two"); shared.push("l", "three", 2);
+        shared.set("soon", 1, 10); shared.keep("soon");
+        shared.set("late", 1); shared.keep("late"); shared.expire("late", 100);
+        shared.set("not", 1);
+        shared.set("no longer", 1); shared.keep("no longer"); shared.keep("no longer", false);
+        shared.keep("gone"); shared.gone = 1; shared.remove("gone");
+    "#;
+    assert_eq!(said(&run_at(&hook(body).sharing(&before), &mut Memory::default(), 1000)), "");
+    let entries = written(&before);
+    let names: Vec<_> = entries.iter().map(|entry| entry.name.as_str()).collect();
+    assert_eq!(names, ["j", "l", "late", "n", "soon"]);
+
+    let after = Shared::default();
+    after.kept_by(Arc::new(|| {}));
+    assert_eq!(after.restore(&entries), [""; 0]);
+    assert!(after.take_dirty(9).is_empty(), "what is restored is written already");
+    let reads = r#"log(`${shared.n} ${shared.j} ${shared.list("l")} ${shared.late} ${shared.contains("soon")} ${shared.contains("not")}`)"#;
+    let says = r#"4 [jid("a@b"), 1.5, c, #{"jid": "x"}, ()] ["two", "three"] 1 "#;
+    let at = |seconds| said(&run_at(&hook(reads).sharing(&after), &mut Memory::default(), seconds));
+    assert_eq!(at(1009), format!("{says}true false"));
+    assert_eq!(at(1010), format!("{says}false false"));
+    // They are kept still, without being asked again.
+    let more =
+        hook(r#"shared.incr("n"); shared.push("l", "four"); shared.remove("j"); let oldest = shared.take("l");"#);
+    assert_eq!(said(&run_at(&more.sharing(&after), &mut Memory::default(), 1101)), "");
+    assert_eq!(
+        said(&run_at(&hook(r#"log(`${shared.late == ()}`)"#).sharing(&after), &mut Memory::default(), 1101)),
+        "true"
+    );
+    let changes = after.take_dirty(99);
+    let told = |change: &Change| match change {
+        Change::Put(_, name, value) => format!("{name}={}", String::from_utf8_lossy(value)),
+        Change::Delete(_, name) => format!("{name} gone"),
+        Change::Clear(_) => "clear".to_owned(),
+    };
+    let told: Vec<_> = changes.iter().map(told).collect();
+    assert_eq!(told, ["j gone", r#"l={"list":["three","four"]}"#, "late gone", r#"n={"value":5}"#, "soon gone"]);
+}
+
+#[test]
+fn what_cannot_be_read_back_is_told_and_harms_nobody() {
+    let entry = |name: &str, value: &str| Entry {
+        space: "shared".to_owned(),
+        name: name.to_owned(),
+        value: value.to_owned().into(),
+    };
+    let shared = Shared::default();
+    let mut other = entry("other", "{\"value\":1}");
+    other.space = "vcard-temp".to_owned();
+    let complaints = shared.restore(&[
+        entry("a", "{\"value\":1}"),
+        entry("b", "nonsense"),
+        entry(&"k".repeat(5000), "{\"value\":1}"),
+        entry("big", &format!("{{\"value\":\"{}\"}}", "x".repeat(70_000))),
+        other,
+    ]);
+    assert_eq!(complaints.len(), 3, "{complaints:?}");
+    assert!(complaints[0].starts_with("the kept value of shared[\"b\"] cannot be put back: it is not JSON"));
+    assert!(complaints[1].contains("a key of shared may have") && complaints[1].len() < 300, "{}", complaints[1]);
+    assert!(complaints[2].contains("over the limit of size"), "{}", complaints[2]);
+    let reads = hook("log(`${shared.a} ${shared.b == ()} ${shared.other == ()}`)").sharing(&shared);
+    assert_eq!(said(&run_at(&reads, &mut Memory::default(), 1)), "1 true true");
+}
+
+#[test]
+fn which_scripts_keep() {
+    let table = [
+        ("shared.keep(\"a\");", true),
+        ("log(`${shared.keep(\"a\")}`);", true),
+        ("let s = shared; keep(s, \"a\");", true),
+        ("shared.set(\"keep\", 1); /* shared.keep(\"a\") */", false),
+        ("shared.set(\"a\", 1);", false),
+        ("let keep = 1; log(keep);", false),
+    ];
+    for (body, keeps) in table {
+        assert_eq!(hook(body).keeps(), keeps, "{body}");
+    }
+    assert!(!ScriptSet::default().keeps());
+    let folder = folder(&[("a.rhai", "fn on_iq(stanza) {}"), ("b.rhai", "fn on_iq(stanza) { shared.keep(\"a\") }")]);
+    let paths: Vec<PathBuf> = ["a.rhai", "b.rhai"].map(|name| folder.path().join(name)).into();
+    assert!(ScriptSet::load(&paths, ScriptLimits::default()).is_ok_and(|set| set.keeps()));
+}
+
+/// Nobody writes what the shadow scripts ask to be kept.
+#[test]
+fn a_shadow_keeps_nothing() {
+    let folder = folder(&[("a.rhai", "fn on_message(stanza) { shared.keep(\"n\"); log(`${shared.incr(\"n\")}`) }")]);
+    let path = folder.path().join("iqtap.toml");
+    let config = Config::from_text("shadow = [\"a.rhai\"]", &path).unwrap_or_else(|why| panic!("{why}"));
+    config.shared.kept_by(Arc::new(|| panic!("nothing was asked to be kept")));
+    let policy = config.policy().unwrap_or_else(|why| panic!("{why}"));
+    assert!(policy.shadow.keeps() && !policy.scripts.keeps());
+    for expected in ["1", "2"] {
+        assert_eq!(said(&run_at(&policy.shadow, &mut Memory::default(), 1)), expected);
+    }
+    assert!(config.shared.take_dirty(9).is_empty() && config.shadow_shared.take_dirty(9).is_empty());
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub(super) struct Script {
     /// Of its text.
     pub(super) digest: u64,
     pub(super) functions: Functions,
+    /// Whether it mentions `shared.keep`.
+    pub(super) keeps: bool,
     /// The files of its lists.
     pub(super) lists: Vec<PathBuf>,
     /// For one without a file: what its user wrote.
@@ -105,8 +107,9 @@ pub(super) fn compile(path: &Path, text: &str, limits: ScriptLimits) -> Result<S
     }
     let functions = ast.iter_functions().map(|function| (function.name.to_owned(), function.params.len())).collect();
     let name = path.file_name().map_or_else(|| path.to_string_lossy(), |name| name.to_string_lossy()).into_owned();
+    let keeps = literals::names(text, sharing::WORD) && literals::names(text, sharing::KEEP);
     let (path, digest, lists, source) = (path.to_owned(), digest(text), list_files, None);
-    Ok(Script { path, name, engine, ast, digest, functions, lists, source, hooks })
+    Ok(Script { path, name, engine, ast, digest, functions, keeps, lists, source, hooks })
 }
 
 /// The line that defines a constant, from 1; 0 if none does so plainly.

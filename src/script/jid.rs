@@ -13,6 +13,15 @@ use rhai::{Dynamic, Engine, ImmutableString};
 pub(super) struct Jid(Prepared);
 
 impl Jid {
+    /// Prepares an address; none for what is none.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        prepare(text).map(Self)
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
     /// Bytes of memory, about.
     pub(super) fn weight(&self) -> usize {
         self.0.as_str().len()

@@ -27,6 +27,13 @@ pub(super) fn calls(script: &str, function: &str) -> Vec<Call> {
     found
 }
 
+/// Whether a name stands anywhere in a script, outside of comments and texts.
+pub(super) fn names(script: &str, name: &str) -> bool {
+    let mut found = false;
+    each(script, |token, _| found |= matches!(token, Token::Name(known) if known == name));
+    found
+}
+
 /// The script with one variable called otherwise; properties and keys of maps are no variables.
 pub(super) fn renamed(script: &str, from: &str, to: &str) -> String {
     let (mut written, mut end, mut dot) = (String::with_capacity(script.len()), 0, false);

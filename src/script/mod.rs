@@ -8,6 +8,7 @@ mod call;
 mod check;
 mod compile;
 mod counts;
+mod durable;
 mod edit;
 mod element;
 mod engine;
@@ -38,8 +39,10 @@ mod tree;
 mod verdict;
 mod wants;
 mod watch;
+mod written;
 
 pub use counts::HookCount;
+pub use durable::Wake;
 pub use filter::Filter;
 pub use memory::{Memory, named};
 pub use oneliner::{Deed, OneLiner};
@@ -350,6 +353,12 @@ impl ScriptSet {
     #[must_use]
     pub fn remembers(&self) -> bool {
         self.hooks & (On::Answer.bit() | On::Timeout.bit()) != 0
+    }
+
+    /// Whether any script asks for values to be kept beyond the process (`shared.keep`): then something must keep them.
+    #[must_use]
+    pub fn keeps(&self) -> bool {
+        self.scripts.iter().any(|script| script.keeps)
     }
 
     /// Whether any script wants to see the stream's features.

@@ -149,6 +149,8 @@ const ENTRIES: &[Entry] = &[
         "bool",
         "keeps what is there for so long only; whether there is something",
     ),
+    ("Shared", "keep(key: String)", "()", "what stands under this key outlives the process, from now on"),
+    ("Shared", "keep(key: String, keeps: bool)", "()", "the same if true; no longer if false"),
     ("Shared", "incr(key: String)", "int", "adds 1 to a number that begins at 0; gives the new one"),
     ("Shared", "incr(key: String, by: int)", "int", "adds to a number; gives the new one"),
     ("Shared", "remove(key: String)", "?", "takes it away; gives what it was, or ()"),

@@ -3,6 +3,7 @@
 //! Takes plain values, keys and the time of a run; gives them back. One lock, held for one operation. Must not grow without
 //! end, whatever peers do, or take long: what has expired is swept a few entries at a time by the operations themselves.
 
+use super::durable::Keeping;
 use super::state;
 use crate::xmpp::Timestamp;
 use rhai::{Dynamic, ImmutableString};
@@ -37,40 +38,42 @@ pub struct Shared(Arc<Mutex<Store>>);
 #[derive(Default)]
 pub(super) struct Store {
     /// The latest time anybody has told. Time never goes back here.
-    now: u64,
-    values: Table<Value>,
+    pub(super) now: u64,
+    pub(super) values: Table<Value>,
     buckets: Table<Bucket>,
 }
 
-/// Entries by key, their weight, and how far the sweep has come.
-struct Table<T> {
-    map: BTreeMap<ImmutableString, T>,
+/// Entries by key, their weight, how far the sweep has come, and which keys outlive the process.
+pub(super) struct Table<T> {
+    pub(super) map: BTreeMap<ImmutableString, T>,
     bytes: usize,
     hand: ImmutableString,
+    pub(super) keeping: Keeping,
 }
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
-        Self { map: BTreeMap::new(), bytes: 0, hand: ImmutableString::new() }
+        Self { map: BTreeMap::new(), bytes: 0, hand: ImmutableString::new(), keeping: Keeping::default() }
     }
 }
 
 /// What a table keeps.
-trait Expires {
+pub(super) trait Expires {
     /// In microseconds; what is not kept for a time only never does.
     fn expires(&self) -> Option<u64>;
     fn weight(&self) -> usize;
 }
 
-#[derive(Debug)]
-struct Value {
-    what: What,
-    weight: usize,
-    expires: Option<u64>,
+#[derive(Clone, Debug)]
+pub(super) struct Value {
+    pub(super) what: What,
+    pub(super) weight: usize,
+    /// In microseconds since 1970.
+    pub(super) expires: Option<u64>,
 }
 
-#[derive(Debug)]
-enum What {
+#[derive(Clone, Debug)]
+pub(super) enum What {
     One(Dynamic),
     List(VecDeque<Dynamic>),
 }
@@ -101,12 +104,19 @@ impl Expires for Bucket {
     }
 }
 
+impl Value {
+    pub(super) fn lives(&self, now: u64) -> bool {
+        self.expires.is_none_or(|at| at > now)
+    }
+}
+
 /// Why something cannot be kept.
-type Why = String;
+pub(super) type Why = String;
 
 impl<T: Expires> Table<T> {
     fn drop_entry(&mut self, key: &ImmutableString) -> Option<T> {
         let gone = self.map.remove(key.as_str())?;
+        self.keeping.changed(key);
         self.bytes = self.bytes.saturating_sub(ENTRY + key.len() + gone.weight());
         Some(gone)
     }
@@ -160,7 +170,7 @@ impl Shared {
 }
 
 /// The store for one operation.
-pub(super) struct Locked<'a>(MutexGuard<'a, Store>);
+pub(super) struct Locked<'a>(pub(super) MutexGuard<'a, Store>);
 
 impl Locked<'_> {
     fn value(&mut self, key: &ImmutableString) -> Option<&mut Value> {
@@ -192,7 +202,7 @@ impl Locked<'_> {
         self.put(key, Value { what: What::One(value), weight, expires })
     }
 
-    fn put(&mut self, key: &ImmutableString, value: Value) -> Result<(), Why> {
+    pub(super) fn put(&mut self, key: &ImmutableString, value: Value) -> Result<(), Why> {
         fits(key, value.weight)?;
         let Store { now, values, .. } = &mut *self.0;
         let before = values.drop_entry(key);
@@ -207,6 +217,7 @@ impl Locked<'_> {
         }
         values.bytes += bytes;
         values.map.insert(key.clone(), value);
+        values.keeping.changed(key);
         Ok(())
     }
 
@@ -239,7 +250,9 @@ impl Locked<'_> {
     /// Lets a value expire after so many microseconds; whether there is one.
     pub(super) fn expire(&mut self, key: &ImmutableString, micros: u64) -> bool {
         let at = self.0.now.saturating_add(micros);
-        self.value(key).map(|value| value.expires = Some(at)).is_some()
+        let there = self.value(key).map(|value| value.expires = Some(at)).is_some();
+        self.0.values.keeping.changed(key);
+        there
     }
 
     fn listed(&mut self, function: &str, key: &ImmutableString) -> Result<Option<&mut Value>, Why> {
@@ -288,6 +301,7 @@ impl Locked<'_> {
         let len = list.len();
         let bytes = self.0.values.bytes.saturating_sub(freed);
         self.0.values.bytes = if fit.is_ok() { bytes + weight } else { bytes };
+        self.0.values.keeping.changed(key);
         fit.map(|()| len)
     }
 
@@ -300,6 +314,7 @@ impl Locked<'_> {
         let freed = taken.as_ref().map_or(0, state::weight);
         entry.weight = entry.weight.saturating_sub(freed);
         self.0.values.bytes = self.0.values.bytes.saturating_sub(freed);
+        self.0.values.keeping.changed(key);
         if empty {
             self.0.values.drop_entry(key);
         }
@@ -342,7 +357,7 @@ impl Locked<'_> {
     }
 }
 
-fn fits(key: &str, weight: usize) -> Result<(), Why> {
+pub(super) fn fits(key: &str, weight: usize) -> Result<(), Why> {
     if key.len() > KEY {
         return Err(format!("over the limit of size: a key of shared may have {KEY} bytes"));
     }

@@ -20,6 +20,8 @@ const ARRAY: usize = 500;
 /// As scripts write it, and as Rhai is given it: to Rhai the word itself is reserved. Both are as long.
 pub(super) const WORD: &str = "shared";
 pub(super) const NAME: &str = "Shared";
+/// The function that lets values outlive the process.
+pub(super) const KEEP: &str = "keep";
 
 /// What scripts see as `shared`.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +59,8 @@ pub(super) fn register(engine: &mut Engine) {
         locked(|store| Ok(store.expire(&key, micros)))
     };
     pure("expire").register_into_engine(engine, expire);
+    pure(KEEP).register_into_engine(engine, |_: &mut Sharing, key: Key| keep(&key, true));
+    pure(KEEP).register_into_engine(engine, |_: &mut Sharing, key: Key, keeps: bool| keep(&key, keeps));
     lists(engine);
     let throttle = |_: &mut Sharing, key: Key, rate: Dynamic, burst: i64| throttle(&key, &rate, burst);
     pure("throttle").register_into_engine(engine, throttle);
@@ -115,6 +119,16 @@ fn set(key: &Key, value: Dynamic, micros: Option<u64>) -> Fallible<()> {
     }
     let weight = state::storable(&value)?;
     locked(|store| store.set(key, value, weight, micros))
+}
+
+fn keep(key: &Key, keeps: bool) -> Fallible<()> {
+    locked(|store| {
+        if keeps {
+            return store.keep(key);
+        }
+        store.keep_no_longer(key);
+        Ok(())
+    })
 }
 
 fn push(key: &Key, value: Dynamic, most: Option<i64>) -> Fallible<i64> {

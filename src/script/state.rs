@@ -103,7 +103,8 @@ pub(super) fn weight(value: &Dynamic) -> usize {
     weigh(value, 0).unwrap_or_default()
 }
 
-fn weigh(value: &Dynamic, depth: usize) -> Result<usize, String> {
+/// What a value weighs that stands so deep in others; or why it may not be kept.
+pub(super) fn weigh(value: &Dynamic, depth: usize) -> Result<usize, String> {
     if depth > DEPTH {
         return Err(format!("over the limit of size: values may stand {DEPTH} deep inside of each other"));
     }

@@ -20,7 +20,7 @@ const LEAST_EVERY: f64 = 0.1;
 const TAKES: &str = "(session, value)";
 
 /// A timer as scripts have it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Number(i64);
 
 /// A timer of a session.
