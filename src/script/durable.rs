@@ -73,11 +73,13 @@ impl Locked<'_> {
     pub(super) fn keep(&mut self, key: &ImmutableString) -> Result<(), Why> {
         fits(key, 0)?;
         let stands = self.contains(key);
+        let now = self.0.now;
         let values = &mut self.0.values;
         if values.keeping.marks.contains(key) {
             return Ok(());
         }
         if values.keeping.is_full() {
+            values.sweep(now, SWEEP);
             let map = &values.map;
             values.keeping.sweep(|key| map.contains_key(key));
         }
@@ -278,6 +280,12 @@ mod tests {
         assert!(!refused(5), "that one is kept already");
         shared.lock(at(1)).remove(&key(KEPT - 1));
         assert!((0..20).any(|_| !refused(KEPT)), "the sweep comes round");
+        // So do those whose values have expired, once it is known where they were kept.
+        assert!(shared.lock(at(1)).expire(&key(3), 1_000_000));
+        assert!(refused(KEPT + 1), "not yet");
+        shared.take_dirty(9).clear();
+        let room = (0..400).any(|_| shared.lock(at(3)).keep(&key(KEPT + 1)).is_ok());
+        assert!(room && written(&shared, 9).contains(&format!("{} gone", key(3))));
         let mut entry =
             Entry { space: "shared".to_owned(), name: "more".to_owned(), value: Bytes::from("{\"value\":1}") };
         assert!(shared.restore(std::slice::from_ref(&entry)).iter().any(|why| why.contains("kept already")));

@@ -122,7 +122,7 @@ impl<T: Expires> Table<T> {
     }
 
     /// Looks at so many entries after those it has looked at before; takes away what has expired.
-    fn sweep(&mut self, now: u64, most: usize) {
+    pub(super) fn sweep(&mut self, now: u64, most: usize) {
         let (mut gone, mut last, mut bytes) = (Vec::new(), None, 0);
         let after = (Bound::Excluded(self.hand.as_str()), Bound::Unbounded);
         for (key, entry) in self.map.range::<str, _>(after).take(most) {
