@@ -5,7 +5,7 @@ use crate::answer::Answers;
 use crate::rules::Modes;
 use crate::script::{ScriptSet, Stopwatch};
 use crate::xml::Limits;
-use crate::xmpp::Kind;
+use crate::xmpp::{Kind, Timestamp};
 
 /// May change mid-session; swapped whole, between two stanzas.
 #[derive(Debug)]
@@ -145,6 +145,8 @@ pub struct Route {
     pub sm: SmMode,
     /// IQ requests that may be under way at once, each way.
     pub open_iqs: usize,
+    /// Since when iqtap runs: what XEP-0012 is told of the server.
+    pub started: Timestamp,
 }
 
 impl Default for Route {
@@ -158,6 +160,7 @@ impl Default for Route {
             close_seconds: 5,
             sm: SmMode::default(),
             open_iqs: 1024,
+            started: Timestamp::default(),
         }
     }
 }

@@ -96,7 +96,7 @@ fn a_configuration_is_explained_or_refused_with_its_line() {
     std::fs::write(directory.path().join("y.xml"), "<y xmlns='urn:x'/>").unwrap();
     let said = String::from_utf8(output(&["check-config", path]).stdout).unwrap();
     let line = said.lines().find(|line| line.starts_with("answers ")).unwrap();
-    let words = "answers         urn:xmpp:ping local, urn:xmpp:mam:2 deny:service-unavailable, urn:x y from ";
+    let words = "answers         urn:xmpp:ping local, urn:xmpp:mam:2 deny:feature-not-implemented, urn:x y from ";
     assert!(line.starts_with(words) && line.ends_with("y.xml, marked in service discovery"), "{line}");
     std::fs::write(&file, "\nrulez = 'enforce'\n").unwrap();
     refused(&["check-config", path], &["iqtap.toml:2: ", "did you mean `rules`"]);

@@ -53,7 +53,7 @@ fn every_key_is_understood() {
         (ns::TIME, Mode::Deny(Condition::NotAllowed)),
         (ns::VCARD, Mode::Fallback),
         (ns::LAST, Mode::Deny(Condition::Forbidden)),
-        (ns::MAM, Mode::Deny(Condition::ServiceUnavailable)),
+        (ns::MAM, Mode::Deny(Condition::FeatureNotImplemented)),
         (ns::DISCO_INFO, Mode::Fallback),
         (ns::DISCO_ITEMS, Mode::Forward),
         (ns::BLOCKING, Mode::Local),

@@ -18,7 +18,7 @@ impl Mode {
             "forward" => Ok(Self::Forward),
             "local" => Ok(Self::Local),
             "fallback" => Ok(Self::Fallback),
-            "deny" => Ok(Self::Deny(Condition::ServiceUnavailable)),
+            "deny" => Ok(Self::Deny(Condition::FeatureNotImplemented)),
             _ => match text.strip_prefix("deny:") {
                 Some(name) => condition(name).map(Self::Deny),
                 None => Err(format!("`{text}` is none of forward, local, fallback and deny")),
@@ -130,7 +130,7 @@ mod tests {
             ("ping=fallback", ns::PING, Mode::Fallback),
             ("vcard=local", ns::VCARD, Mode::Local),
             ("vcard-temp=forward", ns::VCARD, Mode::Forward),
-            ("mam=deny", ns::MAM, deny(Condition::ServiceUnavailable)),
+            ("mam=deny", ns::MAM, deny(Condition::FeatureNotImplemented)),
             ("urn:x?a=b=deny:not-allowed", "urn:x?a=b", deny(Condition::NotAllowed)),
             ("disco#info=local", ns::DISCO_INFO, Mode::Local),
             ("disco#items=local", ns::DISCO_ITEMS, Mode::Local),

@@ -1,6 +1,6 @@
 //! `iqtap run`: the proxy.
 
-use super::ca::data_directory;
+use super::ca::{data_directory, default_store};
 use super::check_config::{answers, rules, scripts, word};
 use super::one_liners::OneLiners;
 use super::{Failure, print, sinks};
@@ -206,9 +206,18 @@ fn setup(config: &Config, policy: Policy) -> Result<Setup, Failure> {
         certificate,
         trust,
         vault: config.vault,
-        store: config.store.clone().map_or(StoreSetup::Memory, StoreSetup::File),
+        store: store(config)?.map_or(StoreSetup::Memory, StoreSetup::File),
         sinks: sinks::sinks(config)?,
     })
+}
+
+/// The store's file: as said, or the usual one where answers need it; what is acknowledged must outlive us.
+fn store(config: &Config) -> Result<Option<PathBuf>, Failure> {
+    match &config.store {
+        Some(path) => Ok(Some(path.clone())),
+        None if config.answers.needs_store() => Ok(Some(default_store(&data_directory(config.data_dir.clone())?))),
+        None => Ok(None),
+    }
 }
 
 async fn serve(setup: Setup, scripts: Scripts, config: &Config) -> Result<(), Failure> {
@@ -337,7 +346,7 @@ fn greeting(config: &Config, listen: SocketAddr, certificate: &ClientCertificate
     if let Some(path) = &config.record {
         line("record", path.display().to_string());
     }
-    if let Some(path) = &config.store {
+    if let Ok(Some(path)) = store(config) {
         line("store", path.display().to_string());
     }
     line("client", format!("host {}, port {}, JID as always", listen.ip(), listen.port()));

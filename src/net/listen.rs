@@ -173,7 +173,7 @@ impl Server {
         let (reloader, news) = Reloader::new(Arc::clone(&policies), clock);
         let (keeper, queue) = Keeper::new();
         let shared = Arc::new(Shared {
-            route: Arc::new(setup.route),
+            route: Arc::new(Route { started: clock.now(), ..setup.route }),
             policies,
             upstream: setup.upstream,
             tls,

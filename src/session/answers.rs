@@ -1,19 +1,221 @@
 //! Answers given in the server's place: which requests, and what becomes of them until the store has spoken.
 //!
-//! Takes requests that would go on, gives their answers. Must not answer what is not for the account or the server.
+//! Takes requests that the scripts let go on, gives their answers. Must not answer what is for neither the account nor the
+//! server, nor forget a request that waits for the store: it is answered once, whatever happens.
 
-use super::Outbox;
 use super::core::Core;
-use crate::keep::{Change, Done};
+use super::decide::Decision;
+use super::iq::the_request;
+use super::iq_ledger::At;
+use super::{Act, Origin, Outbox, Pair};
+use crate::answer::{Answer, Asked, Mode, Target, Then};
+use crate::keep::{Change, Done, Op};
+use crate::xml::{Element, View};
+use crate::xmpp::{Condition, Kind, Side, StanzaError, error, ns};
+
+/// Operations of one session that the store may have to do at one time.
+const MOST_WAITING: usize = 64;
+/// Bytes that they may want to write.
+const MOST_BYTES: usize = 1 << 20;
+
+/// What a session waits for the store to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Answering {
+    waiting: Vec<Waiting>,
+    /// How many operations were numbered.
+    numbered: u64,
+}
+
+/// A request that is answered once the store has done its part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Waiting {
+    /// The number of its operation.
+    number: u64,
+    /// What the request is remembered by.
+    remembered: u64,
+    op: Op,
+    then: Then,
+    by: String,
+}
+
+/// What the store is to do before a request can be answered.
+pub(super) struct Stored {
+    op: Op,
+    then: Then,
+    /// What the request is remembered by, once it has its row.
+    pub(super) remembered: u64,
+}
+
+impl Answering {
+    /// Bytes of memory this takes, about.
+    pub(super) fn weight(&self) -> usize {
+        self.waiting.iter().map(|waiting| size_of::<Waiting>() + waiting.by.len() + weight(&waiting.op)).sum()
+    }
+
+    /// Whether the request remembered by this number waits for the store.
+    pub(super) fn waits(&self, remembered: u64) -> bool {
+        remembered > 0 && self.waiting.iter().any(|waiting| waiting.remembered == remembered)
+    }
+}
 
 impl Core {
-    /// The store has done what was asked of it.
+    /// What becomes of a request of the client's that would go on.
+    pub(super) fn answer_here(&mut self, view: &View<'_>, decision: Decision, out: &mut Outbox) -> Decision {
+        if self.policy.answers.is_empty()
+            || self.jid.is_none()
+            || !matches!(view.kind().as_deref(), Some("get" | "set"))
+        {
+            return decision;
+        }
+        let (target, mode) = match &decision {
+            Decision::Forward => (view.to(), self.policy.answers.mode_of(view)),
+            Decision::Change(iq, _) => {
+                let payload = iq.children().find(|child| !child.is(ns::CLIENT, "error"));
+                let mode = payload.map_or(Mode::Forward, |payload| self.policy.answers.mode(&payload.ns));
+                (iq.attr("to").map(|to| to.to_owned().into()), mode)
+            }
+            _ => return decision,
+        };
+        let target = Target::of(self.account.peer(target.as_deref()));
+        match mode {
+            Mode::Forward | Mode::Fallback => decision,
+            Mode::Deny(_) if target == Target::Other => decision,
+            Mode::Deny(condition) => {
+                let text = "this is not answered here (iqtap: deny)";
+                Decision::Bounce(StanzaError::new(condition).with_text(text), "answer".to_owned())
+            }
+            Mode::Local => match self.answer_locally(view, target, &decision, out) {
+                Some(answered) => answered,
+                None => decision,
+            },
+        }
+    }
+
+    fn answer_locally(
+        &mut self,
+        view: &View<'_>,
+        target: Target,
+        decision: &Decision,
+        out: &mut Outbox,
+    ) -> Option<Decision> {
+        let opened;
+        let iq = match decision {
+            Decision::Change(iq, _) => iq,
+            _ => {
+                opened = self.tree(Side::Client, view, out)?; // or the session is over
+                &opened
+            }
+        };
+        let mut payloads = iq.children().filter(|child| !child.is(ns::CLIENT, "error"));
+        let (Some(payload), None) = (payloads.next(), payloads.next()) else { return None };
+        let asked = Asked {
+            set: iq.attr("type") == Some("set"),
+            payload,
+            target,
+            account: self.account.bare(),
+            now: self.now,
+            since: self.route.started,
+        };
+        let by = format!("answer {}", ns::short(&payload.ns).unwrap_or(&payload.ns));
+        Some(match self.policy.answers.answer(&asked) {
+            Answer::Forward => return None,
+            Answer::Error(error) => Decision::Bounce(error, by),
+            Answer::Result(payload) => Decision::Reply(result(iq.attr("id"), iq.attr("to"), payload), by),
+            Answer::Store(op, then) => match self.has_room_for(&op) {
+                true => Decision::Store(Box::new(Stored { op, then, remembered: 0 }), by),
+                false => Decision::Bounce(busy(), by),
+            },
+        })
+    }
+
+    fn has_room_for(&self, op: &Op) -> bool {
+        let waiting = &self.answering.waiting;
+        let bytes: usize = waiting.iter().map(|waiting| weight(&waiting.op)).sum();
+        waiting.len() < MOST_WAITING && bytes + weight(op) <= MOST_BYTES
+    }
+
+    /// A request waits for the store from now on.
+    pub(super) fn ask_store(&mut self, stored: Stored, by: String, out: &mut Outbox) {
+        let Stored { op, then, remembered } = stored;
+        self.answering.numbered += 1;
+        let number = self.answering.numbered;
+        out.acts.push(Act::Store(number, op.clone()));
+        self.answering.waiting.push(Waiting { number, remembered, op, then, by });
+    }
+
+    /// Goes on with what an earlier connection has waited for: its operations are asked again, for nothing they do is changed by
+    /// being done twice.
+    pub(super) fn take_over_answers(&mut self, answering: Answering, out: &mut Outbox) {
+        let Answering { waiting, .. } = answering;
+        for Waiting { remembered, op, then, by, .. } in waiting {
+            self.ask_store(Stored { op, then, remembered }, by, out);
+        }
+    }
+
+    /// The store has done what was asked of it: the request that has waited for it is answered.
     pub(super) fn stored(&mut self, number: u64, done: Done, out: &mut Outbox) {
-        let _ = (number, done, out);
+        let waiting = &mut self.answering.waiting;
+        let Some(at) = waiting.iter().position(|waiting| waiting.number == number) else { return };
+        let Waiting { remembered, then, by, .. } = waiting.remove(at);
+        let answer = self.policy.answers.stored(then, done);
+        if let Some(at) = self.iqs.remembered(Side::Client, remembered) {
+            self.answer_late(at, answer, by, out);
+        }
+    }
+
+    fn answer_late(&mut self, at: At, answer: Answer, by: String, out: &mut Outbox) {
+        let Some(row) = self.iqs.row(at) else { return };
+        let (request, number, namespace) = (the_request(Side::Client, row), row.number, row.namespace);
+        let (micros, remembered) = (self.now.0.saturating_sub(row.at.0), row.remembered);
+        let (reply, condition) = match answer {
+            Answer::Result(payload) => (Some(result(request.attr("id"), request.attr("to"), payload)), None),
+            Answer::Error(why) => {
+                let reply = error::error_reply(&request, &why, self.policy.legacy_codes);
+                (reply, Some(why.condition.name()))
+            }
+            Answer::Store(..) | Answer::Forward => return, // never: see `Answers::stored`
+        };
+        self.iqs.close(at);
+        self.memories.forget(remembered);
+        self.count_answer(namespace, Some(micros), condition);
+        if let Some(mut reply) = reply {
+            self.address(Side::Client, &mut reply);
+            let pair = Some(Pair { request: number, micros });
+            self.emit(Side::Client, Kind::Iq, &reply, Origin::Made(number, by), pair, out);
+        }
     }
 
     /// What is kept for the account has changed.
     pub(super) fn changed(&mut self, changes: &[Change], out: &mut Outbox) {
         let _ = (changes, out);
+    }
+}
+
+/// A result from whom the request was sent to.
+fn result(id: Option<&str>, from: Option<&str>, payload: Option<Element>) -> Element {
+    let mut result = Element::new(ns::CLIENT, "iq").with_attr("type", "result");
+    result.set_attr("id", id.unwrap_or_default());
+    if let Some(from) = from {
+        result.set_attr("from", from);
+    }
+    payload.into_iter().fold(result, Element::with_child)
+}
+
+fn busy() -> StanzaError {
+    StanzaError::new(Condition::ResourceConstraint).with_text("too much waits for the store; try again")
+}
+
+/// Bytes an operation holds, about.
+fn weight(op: &Op) -> usize {
+    match op {
+        Op::Get { .. } | Op::List { .. } => 256,
+        Op::Write { changes, .. } => changes
+            .iter()
+            .map(|change| match change {
+                Change::Put(_, name, value) => 128 + name.len() + value.len(),
+                Change::Delete(_, name) => 128 + name.len(),
+                Change::Clear(_) => 128,
+            })
+            .sum(),
     }
 }

@@ -9,6 +9,7 @@
 //!                                    +---------------------------- Parked <--- restart after SASL ----+
 //! ```
 
+use super::answers::Answering;
 use super::bind::IqAuth;
 use super::happenings::{Asks, Memories};
 use super::hold::Hold;
@@ -151,6 +152,8 @@ pub(super) struct Core {
     pub(super) memories: Memories,
     /// Requests that scripts have asked, and who waits for the answers.
     pub(super) asks: Asks,
+    /// Requests that wait for the store.
+    pub(super) answering: Answering,
     pub(super) started: Timestamp,
     /// The domain scripts were told of when it began.
     pub(super) opened: Option<String>,
@@ -211,6 +214,7 @@ impl Core {
             tags: Vec::new(),
             memories: Memories::default(),
             asks: Asks::default(),
+            answering: Answering::default(),
             started: now,
             opened: None,
             mechanism: None,

@@ -4,6 +4,7 @@
 //! Takes a decision, gives bytes and notes, and keeps the ledgers true: they count what left. Must not forward what was
 //! not judged: an untouched stanza leaves as the very bytes the scanner accepted, a changed one is written by the one writer.
 
+use super::answers::Stored;
 use super::core::Core;
 use super::iq::{Role, condition};
 use super::judge::Judged;
@@ -21,6 +22,8 @@ pub(super) enum Decision {
     Drop(String),
     Bounce(StanzaError, String),
     Reply(Element, String),
+    /// Answered once the store has done its part.
+    Store(Box<Stored>, String),
     /// Goes on after so many microseconds, says who; as a script has changed it before.
     Hold(u64, String, Option<Box<Element>>),
 }
@@ -84,6 +87,11 @@ impl Core {
                 self.address(side, &mut reply);
                 self.saw(stanza, Fate::Answered(by.clone()), found, None, out);
                 self.answer(stanza, &reply, by, out);
+            }
+            Decision::Store(stored, by) => {
+                self.saw(stanza, Fate::Answered(by.clone()), found, None, out);
+                self.stopped(stanza, out);
+                self.ask_store(*stored, by, out);
             }
             Decision::Hold(..) => {} // it was put aside before it came here
         }

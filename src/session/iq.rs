@@ -192,7 +192,7 @@ impl Core {
         side: Side,
         view: &View<'_>,
         role: Role,
-        decision: Decision,
+        mut decision: Decision,
         found: &mut Vec<Finding>,
     ) -> Decision {
         let Role::Request { namespace, timed, again } = role else { return decision };
@@ -202,16 +202,17 @@ impl Core {
             return self.admit_again(at, side, view, timed, decision);
         }
         let changed = match &decision {
-            Decision::Forward | Decision::Drop(_) => None,
+            Decision::Forward | Decision::Drop(_) | Decision::Store(..) => None,
             Decision::Change(element, _) => Some(element),
             Decision::Bounce(..) | Decision::Reply(..) | Decision::Hold(..) => return decision,
         };
-        let stopped = matches!(decision, Decision::Drop(_));
+        let stores = matches!(decision, Decision::Store(..));
+        let stopped = stores || matches!(decision, Decision::Drop(_));
         let id_seen = changed.map_or(&*id, |element| element.attr("id").unwrap_or_default());
         let name = if side == Side::Client { "to" } else { "from" };
         let seen = changed.map_or(own.as_deref(), |element| element.attr(name));
         let id_seen = rewritten(id_seen);
-        let remembered = if timed && !stopped { self.memories.next_request() } else { 0 };
+        let remembered = if timed && (stores || !stopped) { self.memories.next_request() } else { 0 };
         let request = Request {
             id: &id,
             id_seen: &id_seen,
@@ -234,8 +235,16 @@ impl Core {
                 if duplicate && timed && tells && !id.is_empty() {
                     found.push(rules::duplicate(&id));
                 }
-                self.remember_request(remembered, side, view);
+                if let Decision::Store(stored, _) = &mut decision {
+                    stored.remembered = remembered;
+                } else {
+                    self.remember_request(remembered, side, view);
+                }
                 decision
+            }
+            Err(_) if stores => {
+                let (_, error) = rules::table_full(self.route.open_iqs);
+                Decision::Bounce(error, Rule::Answered.code().to_owned())
             }
             Err(_) if stopped && !self.answers_for(side.other()) => decision,
             // Nobody waits for it to be answered (a push): a stranger's many requests must not keep it from the client.
@@ -254,9 +263,9 @@ impl Core {
 
     /// A request comes again that was lost on its way before a resumption: its row is there, and whoever was answered for it
     /// meanwhile is not answered again.
-    fn admit_again(&mut self, at: At, side: Side, view: &View<'_>, timed: bool, decision: Decision) -> Decision {
+    fn admit_again(&mut self, at: At, side: Side, view: &View<'_>, timed: bool, mut decision: Decision) -> Decision {
         let answered = self.iqs.row(at).is_some_and(|row| row.state == State::Answered);
-        match decision {
+        match &mut decision {
             Decision::Forward | Decision::Change(..) => {
                 // It need not be what it was.
                 if let Some(row) = self.iqs.row(at).filter(|row| timed && !answered && row.remembered > 0) {
@@ -265,6 +274,13 @@ impl Core {
                 return decision;
             }
             Decision::Hold(..) => return decision,
+            Decision::Store(stored, _) if !answered => {
+                if let Some(row) = self.iqs.row_mut(at) {
+                    row.stopped = true;
+                    stored.remembered = row.remembered;
+                }
+            }
+            Decision::Store(..) => self.iqs.close(at),
             Decision::Drop(_) if !answered => self.iqs.row_mut(at).into_iter().for_each(|row| row.stopped = true),
             Decision::Drop(_) | Decision::Bounce(..) | Decision::Reply(..) => self.iqs.close(at),
         }
@@ -371,7 +387,9 @@ impl Core {
         let (finding, error) = rules::unanswered(&overdue);
         let (number, remembered, id) = (row.number, row.remembered, row.id().to_owned());
         let peers = row.asker == Asker::Peer;
-        let answers = mode == Mode::Enforce && row.asker == Asker::Peer;
+        // Whoever waits for the store waits for us: it is answered whatever the mode.
+        let ours = self.answering.waits(row.remembered);
+        let answers = (ours || mode == Mode::Enforce) && row.asker == Asker::Peer;
         let request = answers.then(|| the_request(requester, row));
         let namespace = row.namespace;
         let never = row.stopped || answers; // no answer will pass any more
@@ -416,7 +434,7 @@ const EVICTED_MICROS: u64 = 600_000_000;
 const LATE: &str = "late-answer";
 
 /// The request of a row, as far as an error reply needs it.
-fn the_request(requester: Side, row: &Row) -> Element {
+pub(super) fn the_request(requester: Side, row: &Row) -> Element {
     let mut request = Element::new(ns::CLIENT, "iq").with_attr("type", "get").with_attr("id", row.id());
     if let Some(address) = row.address() {
         request.set_attr(if requester == Side::Client { "to" } else { "from" }, address);

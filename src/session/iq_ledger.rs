@@ -283,6 +283,14 @@ impl IqLedger {
         rows.find(|at| table.rows.get(*at as usize).is_some_and(same)).map(|found| At(requester, found))
     }
 
+    /// The request of `requester` that is remembered by this number. Looks at every row.
+    pub(super) fn remembered(&self, requester: Side, number: u64) -> Option<At> {
+        let table = self.table_ref(requester);
+        let same = |row: &Row| row.remembered == number;
+        let mut rows = table.waiting.iter().chain(table.spent.iter()).filter(|_| number > 0);
+        rows.find(|at| table.rows.get(*at as usize).is_some_and(same)).map(|found| At(requester, found))
+    }
+
     /// Whether any request of `requester` satisfies this. Looks at every row: not for the common case.
     pub(super) fn any(&self, requester: Side, matches: impl Fn(&Row) -> bool) -> bool {
         let table = self.table_ref(requester);

@@ -89,6 +89,12 @@ impl Core {
             (decision, after) = self.scripted(side, kind, view, role, decision, &mut found, out);
             (decision, role) = self.keep_id(role, view, decision, out);
         }
+        if kind == Kind::Iq && side == Side::Client {
+            decision = self.answer_here(view, decision, out);
+            if self.over {
+                return;
+            }
+        }
         if let Decision::Hold(micros, by, edited) = decision {
             let what = format!("lets the {} wait {} ms", kind.name(), micros / 1000);
             out.notes.push(Note::Log(LogLine { level: "info", text: what, script: by.clone() }));

@@ -11,6 +11,7 @@
 //!                 C<-<failed/>           C<-<failed/>; it may bind on the same stream
 //! ```
 
+use super::answers::Answering;
 use super::core::Core;
 use super::happenings::{Asks, Memories};
 use super::iq_ledger::IqLedger;
@@ -36,6 +37,7 @@ pub struct Kept {
     since: Timestamp,
     memories: Memories,
     asks: Asks,
+    answering: Answering,
 }
 
 /// The counts of a session, to look at.
@@ -75,6 +77,7 @@ impl Kept {
             + ledgers
             + self.iqs.weight()
             + self.memories.weight()
+            + self.answering.weight()
     }
 
     /// Its counts.
@@ -253,7 +256,7 @@ impl Core {
 
     /// Goes on as the earlier session. `view` is the server's `<resumed/>`, `h` what it says; `told` is what it was told.
     fn take_over(&mut self, kept: Kept, asked: &Asked, [told, h]: [u32; 2], view: &View<'_>, out: &mut Outbox) {
-        let Kept { mut sm, key, account, iqs, namespaces, jid, session, since, memories, asks } = kept;
+        let Kept { mut sm, key, account, iqs, namespaces, jid, session, since, memories, asks, answering } = kept;
         let [up, down] = &mut sm.ledgers;
         let (k, found) = match up.preview(h) {
             Ack::Told(told) => (told, Vec::new()),
@@ -279,6 +282,7 @@ impl Core {
         for sender in [Side::Server, Side::Client] {
             self.send_due(sender, out);
         }
+        self.take_over_answers(answering, out);
     }
 
     fn take_over_iqs(&mut self, mut iqs: IqLedger, namespaces: &[String], since: Timestamp) {
@@ -300,7 +304,8 @@ impl Core {
         let namespaces = self.tally.iqs.iter().map(|iq| iq.ns.clone()).collect();
         let (account, session, since) = (self.account.clone(), self.number, self.now);
         let (memories, asks) = self.give_up_scripts();
-        let kept = Kept { sm: *sm, key, account, iqs, namespaces, jid, session, since, memories, asks };
+        let answering = std::mem::take(&mut self.answering);
+        let kept = Kept { sm: *sm, key, account, iqs, namespaces, jid, session, since, memories, asks, answering };
         out.acts.push(Act::Park(Box::new(kept)));
     }
 

@@ -153,7 +153,9 @@ impl Core {
             Decision::Forward | Decision::Hold(_, _, None) => (view.id().unwrap_or_default(), false),
             Decision::Hold(_, _, Some(element)) => (element.attr("id").unwrap_or_default().into(), true),
             Decision::Change(element, _) => (element.attr("id").unwrap_or_default().into(), true),
-            Decision::Drop(_) | Decision::Bounce(..) | Decision::Reply(..) => return (decision, role),
+            Decision::Drop(_) | Decision::Bounce(..) | Decision::Reply(..) | Decision::Store(..) => {
+                return (decision, role);
+            }
         };
         let Some(asked) = self.iqs.row(at).map(|row| row.id()).filter(|asked| rewritten(asked) != rewritten(&leaves))
         else {
