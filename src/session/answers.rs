@@ -5,16 +5,20 @@
 
 use super::core::Core;
 use super::decide::Decision;
-use super::iq::the_request;
+use super::iq::{Role, the_request};
 use super::iq_ledger::At;
 use super::{Act, Origin, Outbox, Pair};
 use crate::answer::{Answer, Asked, Mode, Target, Then};
 use crate::keep::{Change, Done, Op};
-use crate::xml::{Element, View};
+use crate::xml::{Element, Scope, View, parse_str_in, rehome, write_element};
 use crate::xmpp::{Condition, Kind, Side, StanzaError, error, ns};
+use bytes::BytesMut;
 
 /// Operations of one session that the store may have to do at one time.
 const MOST_WAITING: usize = 64;
+/// Requests that the server is asked first, and the bytes of each: what is more has no fallback.
+const MOST_DEFERRED: usize = 64;
+const DEFERRED_BYTES: usize = 64 * 1024;
 /// Bytes that they may want to write.
 const MOST_BYTES: usize = 1 << 20;
 
@@ -22,6 +26,8 @@ const MOST_BYTES: usize = 1 << 20;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Answering {
     waiting: Vec<Waiting>,
+    /// Requests that the server is asked first (`fallback`).
+    deferred: Vec<Deferred>,
     /// How many operations were numbered.
     numbered: u64,
 }
@@ -38,6 +44,15 @@ pub(super) struct Waiting {
     by: String,
 }
 
+/// A request that the server is asked first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Deferred {
+    /// What it is remembered by.
+    remembered: u64,
+    /// As it left.
+    iq: Vec<u8>,
+}
+
 /// What the store is to do before a request can be answered.
 pub(super) struct Stored {
     op: Op,
@@ -49,7 +64,14 @@ pub(super) struct Stored {
 impl Answering {
     /// Bytes of memory this takes, about.
     pub(super) fn weight(&self) -> usize {
-        self.waiting.iter().map(|waiting| size_of::<Waiting>() + waiting.by.len() + weight(&waiting.op)).sum()
+        let waiting = self.waiting.iter().map(|waiting| size_of::<Waiting>() + waiting.by.len() + weight(&waiting.op));
+        let deferred = self.deferred.iter().map(|deferred| size_of::<Deferred>() + deferred.iq.capacity());
+        waiting.chain(deferred).sum()
+    }
+
+    /// A request is done with.
+    pub(super) fn forget(&mut self, remembered: u64) {
+        self.deferred.retain(|deferred| deferred.remembered != remembered);
     }
 
     /// Whether the request remembered by this number waits for the store.
@@ -106,6 +128,20 @@ impl Core {
                 &opened
             }
         };
+        let (answer, by) = self.answer_to(iq, target)?;
+        Some(match answer {
+            Answer::Forward => return None,
+            Answer::Error(error) => Decision::Bounce(error, by),
+            Answer::Result(payload) => Decision::Reply(result(iq.attr("id"), iq.attr("to"), payload), by),
+            Answer::Store(op, then) => match self.has_room_for(&op) {
+                true => Decision::Store(Box::new(Stored { op, then, remembered: 0 }), by),
+                false => Decision::Bounce(busy(), by),
+            },
+        })
+    }
+
+    /// The answer to a request, and what gives it.
+    fn answer_to(&self, iq: &Element, target: Target) -> Option<(Answer, String)> {
         let mut payloads = iq.children().filter(|child| !child.is(ns::CLIENT, "error"));
         let (Some(payload), None) = (payloads.next(), payloads.next()) else { return None };
         let asked = Asked {
@@ -117,15 +153,72 @@ impl Core {
             since: self.route.started,
         };
         let by = format!("answer {}", ns::short(&payload.ns).unwrap_or(&payload.ns));
-        Some(match self.policy.answers.answer(&asked) {
-            Answer::Forward => return None,
-            Answer::Error(error) => Decision::Bounce(error, by),
-            Answer::Result(payload) => Decision::Reply(result(iq.attr("id"), iq.attr("to"), payload), by),
-            Answer::Store(op, then) => match self.has_room_for(&op) {
-                true => Decision::Store(Box::new(Stored { op, then, remembered: 0 }), by),
-                false => Decision::Bounce(busy(), by),
-            },
-        })
+        Some((self.policy.answers.answer(&asked), by))
+    }
+
+    /// A request of the client's leaves, as it came or as `changed`: if it falls back on us, it is kept until it is answered.
+    pub(super) fn defer(&mut self, remembered: u64, view: &View<'_>, changed: Option<&Element>) {
+        if self.policy.answers.is_empty() || remembered == 0 || self.answering.deferred.len() >= MOST_DEFERRED {
+            return;
+        }
+        let mode = match changed {
+            None => self.policy.answers.mode_of(view),
+            Some(iq) => iq.children().next().map_or(Mode::Forward, |payload| self.policy.answers.mode(&payload.ns)),
+        };
+        if mode != Mode::Fallback || view.bytes.len() > DEFERRED_BYTES {
+            return;
+        }
+        let iq = match changed {
+            Some(iq) => {
+                let mut bytes = BytesMut::new();
+                write_element(iq, Scope::Stream, &mut bytes);
+                bytes.to_vec()
+            }
+            None if view.head.leans => rehome(view.bytes, view.root).to_vec(),
+            None => view.bytes.to_vec(),
+        };
+        self.answering.deferred.push(Deferred { remembered, iq });
+    }
+
+    /// The server has answered a request that falls back on us: if it has declined, we answer in its place.
+    pub(super) fn fall_back(&mut self, view: &View<'_>, role: Role, decision: Decision, out: &mut Outbox) -> Decision {
+        let Role::Answer { at: Some(at), condition: Some(condition), .. } = role else { return decision };
+        let declined =
+            condition == Condition::ServiceUnavailable.name() || condition == Condition::FeatureNotImplemented.name();
+        if !declined || self.answering.deferred.is_empty() || !matches!(decision, Decision::Forward) {
+            return decision;
+        }
+        let Some(remembered) = self.iqs.row(at).map(|row| row.remembered) else { return decision };
+        let deferred = &mut self.answering.deferred;
+        let Some(place) = deferred.iter().position(|deferred| deferred.remembered == remembered) else {
+            return decision;
+        };
+        let Deferred { iq, .. } = deferred.remove(place);
+        let parsed = std::str::from_utf8(&iq).ok().and_then(|text| parse_str_in(ns::CLIENT, text).ok());
+        let Some(mut iq) = parsed else { return decision };
+        let target = Target::of(self.account.peer(iq.attr("to")));
+        let Some((answer, by)) = self.answer_to(&iq, target) else { return decision };
+        // It leaves as the server's answer would have: under its id, from where it came.
+        iq.set_attr("id", view.id().unwrap_or_default());
+        let reply = match answer {
+            Answer::Forward => return decision,
+            Answer::Result(payload) => Some(result(iq.attr("id"), view.from().as_deref(), payload)),
+            Answer::Error(why) => error::error_reply(&iq, &why, self.policy.legacy_codes),
+            Answer::Store(op, _) if !self.has_room_for(&op) => {
+                error::error_reply(&iq, &busy(), self.policy.legacy_codes)
+            }
+            Answer::Store(op, then) => {
+                self.ask_store(Stored { op, then, remembered }, by.clone(), out);
+                return Decision::Drop(by);
+            }
+        };
+        match reply {
+            Some(mut reply) => {
+                self.address(Side::Client, &mut reply);
+                Decision::Change(reply, by)
+            }
+            None => decision,
+        }
     }
 
     fn has_room_for(&self, op: &Op) -> bool {
@@ -146,7 +239,8 @@ impl Core {
     /// Goes on with what an earlier connection has waited for: its operations are asked again, for nothing they do is changed by
     /// being done twice.
     pub(super) fn take_over_answers(&mut self, answering: Answering, out: &mut Outbox) {
-        let Answering { waiting, .. } = answering;
+        let Answering { waiting, deferred, .. } = answering;
+        self.answering.deferred = deferred;
         for Waiting { remembered, op, then, by, .. } in waiting {
             self.ask_store(Stored { op, then, remembered }, by, out);
         }

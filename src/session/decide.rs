@@ -194,8 +194,9 @@ impl Role {
     /// The same, for an answer that leaves otherwise than it came.
     fn as_sent(self, element: &Element) -> Self {
         match self {
-            Self::Answer { at, condition: None, evicted } if element.attr("type") == Some("error") => {
-                Self::Answer { at, condition: element.child(ns::CLIENT, "error").and_then(condition), evicted }
+            Self::Answer { at, evicted, .. } => {
+                let error = element.child(ns::CLIENT, "error").filter(|_| element.attr("type") == Some("error"));
+                Self::Answer { at, condition: error.and_then(condition), evicted }
             }
             role => role,
         }

@@ -231,6 +231,9 @@ impl Core {
         let most = self.route.open_iqs;
         match self.iqs.open(side, self.account.hash(id_seen.as_bytes()), &request, most) {
             Ok(duplicate) => {
+                if side == Side::Client && !stopped {
+                    self.defer(remembered, view, changed);
+                }
                 let tells = self.policy.rules.get(side, Rule::DuplicateId) != Mode::Off;
                 if duplicate && timed && tells && !id.is_empty() {
                     found.push(rules::duplicate(&id));
@@ -319,6 +322,7 @@ impl Core {
         let Role::Answer { at: Some(at), condition, .. } = role else { return };
         if let Some((namespace, at, remembered)) = self.iqs.row(at).map(|row| (row.namespace, row.at, row.remembered)) {
             self.memories.forget(remembered);
+            self.answering.forget(remembered);
             self.count_answer(namespace, Some(self.now.0.saturating_sub(at.0)), condition);
         }
         self.iqs.close(at);
@@ -406,6 +410,7 @@ impl Core {
         }
         if never {
             self.memories.forget(remembered);
+            self.answering.forget(remembered);
         }
         let legacy = self.policy.legacy_codes;
         if let Some(mut reply) = request.and_then(|request| error::error_reply(&request, &error, legacy)) {

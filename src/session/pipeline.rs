@@ -95,6 +95,9 @@ impl Core {
                 return;
             }
         }
+        if kind == Kind::Iq && side == Side::Server {
+            decision = self.fall_back(view, role, decision, out);
+        }
         if let Decision::Hold(micros, by, edited) = decision {
             let what = format!("lets the {} wait {} ms", kind.name(), micros / 1000);
             out.notes.push(Note::Log(LogLine { level: "info", text: what, script: by.clone() }));
