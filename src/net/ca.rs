@@ -5,6 +5,7 @@
 //! processes that start together cannot end up with one's key and the other's certificate; `ca.crt` is the certificate
 //! alone, for people and clients.
 
+use crate::store::private;
 use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -74,7 +75,7 @@ impl Authority {
             Err(error) if error.kind() == io::ErrorKind::NotFound => create(directory, &secret)?,
             Err(error) => return Err(CaError::File { path: secret, error }),
         };
-        keep_private(&secret).map_err(|error| CaError::File { path: secret.clone(), error })?;
+        private::keep(&secret, "the authority's key").map_err(|error| CaError::File { path: secret.clone(), error })?;
         let broken = |reason: String| CaError::Broken { path: secret.clone(), reason };
         let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|error| broken(error.to_string()))?;
         let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|error| broken(error.to_string()))?;
@@ -139,7 +140,7 @@ fn create(directory: &Path, secret: &Path) -> Result<String, CaError> {
         let path = path.to_owned();
         move |error| CaError::File { path, error }
     };
-    private_directory(directory).map_err(at(directory))?;
+    private::directory(directory).map_err(at(directory))?;
     let key = KeyPair::generate()?;
     let certificate = authority_params().self_signed(&key)?;
     let text = format!("{}{}", key.serialize_pem(), certificate.pem());
@@ -197,28 +198,4 @@ fn write_aside(directory: &Path, text: &str, mode: u32) -> io::Result<PathBuf> {
         let _ = fs::remove_file(&path);
     }
     written.map(|()| path)
-}
-
-/// Makes the directory, for its owner only.
-fn private_directory(path: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
-}
-
-/// Takes the key away from group and others, should somebody have given it to them.
-fn keep_private(path: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        if fs::metadata(path)?.permissions().mode() & 0o077 != 0 {
-            tracing::warn!(path = %path.display(), "others could read the authority's key; not any more");
-            fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-        }
-    }
-    #[cfg(not(unix))]
-    let _ = path;
-    Ok(())
 }

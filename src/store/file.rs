@@ -4,6 +4,7 @@
 //! when the call returns: however many wait, they cost one `fsync`. After an error of the disk the file is closed and opened
 //! again, at most once a second. Must not leave a file that others can read, nor one that is half made.
 
+use super::private;
 use super::work::{self, Batch, Keep, Look};
 use crate::keep::{Done, Op, Store, Trouble};
 use bytes::Bytes;
@@ -242,7 +243,7 @@ fn open_file(path: &Path) -> Result<Database, OpenError> {
     let opened = builder().create_with_backend(FileBackend::new(file).map_err(|why| open_error(path, why))?);
     let database = opened.map_err(|why| open_error(path, why))?;
     check_format(path, &database)?;
-    keep_private(path).map_err(|error| OpenError::File { path: path.to_owned(), error })?;
+    private::keep(path, "the store").map_err(|error| OpenError::File { path: path.to_owned(), error })?;
     Ok(database)
 }
 
@@ -272,7 +273,7 @@ fn create(path: &Path) -> Result<(), DatabaseError> {
     use std::sync::atomic::{AtomicU64, Ordering};
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    private_directory(directory)?;
+    private::directory(directory)?;
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let aside = directory.join(format!(".{}-{number}.redb.new", std::process::id()));
     let mut options = fs::OpenOptions::new();
@@ -329,30 +330,6 @@ fn open_error(path: &Path, why: DatabaseError) -> OpenError {
 
 fn text(why: impl Into<redb::Error>) -> String {
     why.into().to_string()
-}
-
-/// Makes the directory, for its owner only.
-fn private_directory(path: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
-}
-
-/// Takes the store away from group and others, should somebody have given it to them.
-fn keep_private(path: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        if fs::metadata(path)?.permissions().mode() & 0o077 != 0 {
-            tracing::warn!(path = %path.display(), "others could read the store; not any more");
-            fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-        }
-    }
-    #[cfg(not(unix))]
-    let _ = path;
-    Ok(())
 }
 
 #[cfg(test)]

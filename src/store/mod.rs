@@ -5,6 +5,7 @@
 
 mod file;
 mod memory;
+pub(crate) mod private;
 mod work;
 
 pub use file::{FileStore, OpenError};
