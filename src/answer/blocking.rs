@@ -109,6 +109,23 @@ impl Blocked {
         }
     }
 
+    /// What must be done to this list to make it that one: who is blocked there and not here, and the other way round.
+    #[must_use]
+    pub fn changes_to(&self, after: &Self) -> [Vec<Change>; 2] {
+        let more = after.list.difference(&self.list);
+        let less = self.list.difference(&after.list);
+        [
+            more.map(|jid| Change::Put(ns::BLOCKING.into(), jid.clone(), Bytes::new())).collect(),
+            less.map(|jid| Change::Delete(ns::BLOCKING.into(), jid.clone())).collect(),
+        ]
+    }
+
+    /// Bytes of memory this takes beyond its own size, about.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.list.iter().map(|jid| size_of::<String>() + jid.capacity()).sum()
+    }
+
     /// Whether nobody is blocked.
     #[must_use]
     pub fn is_empty(&self) -> bool {

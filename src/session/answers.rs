@@ -3,16 +3,16 @@
 //! Takes requests that the scripts let go on, gives their answers. Must not answer what is for neither the account nor the
 //! server, nor forget a request that waits for the store: it is answered once, whatever happens.
 
+use super::blocking::read;
 use super::core::Core;
-use super::decide::Decision;
+use super::decide::{Decision, as_it_leaves};
 use super::iq::{Role, the_request};
 use super::iq_ledger::At;
 use super::{Act, Origin, Outbox, Pair};
 use crate::answer::{Answer, Asked, Mode, Target, Then};
 use crate::keep::{Change, Done, Op};
-use crate::xml::{Element, Scope, View, parse_str_in, rehome, write_element};
+use crate::xml::{Element, View};
 use crate::xmpp::{Condition, Kind, Side, StanzaError, error, ns};
-use bytes::BytesMut;
 
 /// Operations of one session that the store may have to do at one time.
 const MOST_WAITING: usize = 64;
@@ -51,6 +51,8 @@ struct Deferred {
     remembered: u64,
     /// As it left.
     iq: Vec<u8>,
+    /// Whether it is about the list of the blocked: if the server answers, it keeps one.
+    blocks: bool,
 }
 
 /// What the store is to do before a request can be answered.
@@ -168,34 +170,34 @@ impl Core {
         if mode != Mode::Fallback || view.bytes.len() > DEFERRED_BYTES {
             return;
         }
-        let iq = match changed {
-            Some(iq) => {
-                let mut bytes = BytesMut::new();
-                write_element(iq, Scope::Stream, &mut bytes);
-                bytes.to_vec()
-            }
-            None if view.head.leans => rehome(view.bytes, view.root).to_vec(),
-            None => view.bytes.to_vec(),
+        let blocks = match changed {
+            None => view.payload().is_some_and(|(namespace, _)| namespace == ns::BLOCKING),
+            Some(iq) => iq.children().any(|payload| payload.ns == ns::BLOCKING),
         };
-        self.answering.deferred.push(Deferred { remembered, iq });
+        self.answering.deferred.push(Deferred { remembered, iq: as_it_leaves(view, changed), blocks });
     }
 
     /// The server has answered a request that falls back on us: if it has declined, we answer in its place.
     pub(super) fn fall_back(&mut self, view: &View<'_>, role: Role, decision: Decision, out: &mut Outbox) -> Decision {
-        let Role::Answer { at: Some(at), condition: Some(condition), .. } = role else { return decision };
-        let declined =
-            condition == Condition::ServiceUnavailable.name() || condition == Condition::FeatureNotImplemented.name();
-        if !declined || self.answering.deferred.is_empty() || !matches!(decision, Decision::Forward) {
+        let Role::Answer { at: Some(at), condition, .. } = role else { return decision };
+        if self.answering.deferred.is_empty() || !matches!(decision, Decision::Forward) {
             return decision;
         }
+        let lacking = [Condition::ServiceUnavailable.name(), Condition::FeatureNotImplemented.name()];
+        let declined = condition.is_some_and(|condition| lacking.contains(&condition));
         let Some(remembered) = self.iqs.row(at).map(|row| row.remembered) else { return decision };
         let deferred = &mut self.answering.deferred;
         let Some(place) = deferred.iter().position(|deferred| deferred.remembered == remembered) else {
             return decision;
         };
+        if !declined {
+            if deferred.get(place).is_some_and(|deferred| deferred.blocks) {
+                self.server_blocks();
+            }
+            return decision;
+        }
         let Deferred { iq, .. } = deferred.remove(place);
-        let parsed = std::str::from_utf8(&iq).ok().and_then(|text| parse_str_in(ns::CLIENT, text).ok());
-        let Some(mut iq) = parsed else { return decision };
+        let Some(mut iq) = read(&iq) else { return decision };
         let target = Target::of(self.account.peer(iq.attr("to")));
         let Some((answer, by)) = self.answer_to(&iq, target) else { return decision };
         // It leaves as the server's answer would have: under its id, from where it came.
@@ -230,10 +232,15 @@ impl Core {
     /// A request waits for the store from now on.
     pub(super) fn ask_store(&mut self, stored: Stored, by: String, out: &mut Outbox) {
         let Stored { op, then, remembered } = stored;
-        self.answering.numbered += 1;
-        let number = self.answering.numbered;
-        out.acts.push(Act::Store(number, op.clone()));
+        let number = self.ask_operation(op.clone(), out);
         self.answering.waiting.push(Waiting { number, remembered, op, then, by });
+    }
+
+    /// The store is to do this; gives the number under which it answers.
+    pub(super) fn ask_operation(&mut self, op: Op, out: &mut Outbox) -> u64 {
+        self.answering.numbered += 1;
+        out.acts.push(Act::Store(self.answering.numbered, op));
+        self.answering.numbered
     }
 
     /// Goes on with what an earlier connection has waited for: its operations are asked again, for nothing they do is changed by
@@ -249,8 +256,16 @@ impl Core {
     /// The store has done what was asked of it: the request that has waited for it is answered.
     pub(super) fn stored(&mut self, number: u64, done: Done, out: &mut Outbox) {
         let waiting = &mut self.answering.waiting;
-        let Some(at) = waiting.iter().position(|waiting| waiting.number == number) else { return };
+        let Some(at) = waiting.iter().position(|waiting| waiting.number == number) else {
+            self.profile_stored(number, &done, out);
+            return;
+        };
         let Waiting { remembered, then, by, .. } = waiting.remove(at);
+        if then == Then::Blocklist
+            && let Some(profile) = &mut self.profile
+        {
+            profile.asked |= done.is_ok();
+        }
         let answer = self.policy.answers.stored(then, done);
         if let Some(at) = self.iqs.remembered(Side::Client, remembered) {
             self.answer_late(at, answer, by, out);
@@ -277,11 +292,6 @@ impl Core {
             let pair = Some(Pair { request: number, micros });
             self.emit(Side::Client, Kind::Iq, &reply, Origin::Made(number, by), pair, out);
         }
-    }
-
-    /// What is kept for the account has changed.
-    pub(super) fn changed(&mut self, changes: &[Change], out: &mut Outbox) {
-        let _ = (changes, out);
     }
 }
 

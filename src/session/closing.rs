@@ -65,6 +65,7 @@ impl Core {
         } else {
             self.overdue(out);
             self.scripts_due(out);
+            self.profile_due(out);
         }
     }
 

@@ -14,6 +14,7 @@ use super::bind::IqAuth;
 use super::happenings::{Asks, Memories};
 use super::hold::Hold;
 use super::iq_ledger::IqLedger;
+use super::profile::Profile;
 use super::resume::Resuming;
 use super::sm::Sm;
 use super::{Act, Dir, Fate, How, Note, Origin, Outbox, Pair, Tally, What};
@@ -154,6 +155,8 @@ pub(super) struct Core {
     pub(super) asks: Asks,
     /// Requests that wait for the store.
     pub(super) answering: Answering,
+    /// What is kept for the account, once it is bound, if answers need it.
+    pub(super) profile: Option<Box<Profile>>,
     pub(super) started: Timestamp,
     /// The domain scripts were told of when it began.
     pub(super) opened: Option<String>,
@@ -215,6 +218,7 @@ impl Core {
             memories: Memories::default(),
             asks: Asks::default(),
             answering: Answering::default(),
+            profile: None,
             started: now,
             opened: None,
             mechanism: None,
@@ -250,7 +254,7 @@ impl Core {
         if self.over || leg.gone || leg.in_closed {
             return Gate::Shut;
         }
-        if self.waits_for_state(side) || self.is_full(side) {
+        if self.waits_for_state(side) || self.waits_for_profile() || self.is_full(side) {
             return Gate::Held;
         }
         match side {
@@ -281,8 +285,9 @@ impl Core {
             return None;
         }
         let login = self.jid.is_none().then_some(self.login_deadline);
-        let all = [login, self.close_deadline, self.answer_deadline(), self.hold_deadline(), self.script_deadline()];
-        all.into_iter().flatten().min()
+        let peers = [login, self.close_deadline, self.answer_deadline()];
+        let ours = [self.hold_deadline(), self.script_deadline(), self.profile_deadline()];
+        peers.into_iter().chain(ours).flatten().min()
     }
 
     /// 64 bits no peer can guess, from the seed: one tells nothing of another (SipHash of the seed and a count).
@@ -411,9 +416,10 @@ impl Core {
         self.restart(Side::Server);
     }
 
-    /// Held bytes are bounded by what one element may be; not those behind a script's hold, for it is not the peer's fault.
+    /// Held bytes are bounded by what one element may be; not those behind a script's hold or the store, for it is not the peer's
+    /// fault.
     pub(super) fn bound_held(&mut self, side: Side, out: &mut Outbox) {
-        let held = self.gate(side) == Gate::Held && !self.is_full(side);
+        let held = self.gate(side) == Gate::Held && !self.is_full(side) && !self.waits_for_profile();
         if held && self.leg_ref(side).pending.len() > self.limits(side).stanza_bytes {
             self.too_much_held(side, out);
         }

@@ -67,7 +67,7 @@ impl Core {
 
     /// When something may go on.
     pub(super) fn hold_deadline(&self) -> Option<Timestamp> {
-        self.holds.iter().flatten().map(|hold| hold.until).min()
+        self.holds.iter().flatten().map(|hold| hold.until).min().filter(|_| !self.waits_for_profile())
     }
 
     /// A script lets a stanza wait.
@@ -128,6 +128,9 @@ impl Core {
 
     /// The next item whose time has come; with `now`, whatever its time is.
     pub(super) fn let_go(&mut self, at_once: bool) -> Option<(Side, Waiting)> {
+        if self.waits_for_profile() && !at_once {
+            return None;
+        }
         for side in [Side::Client, Side::Server] {
             let place = &mut self.holds[side.index()];
             let Some(hold) = place.as_mut().filter(|hold| at_once || hold.until <= self.now) else { continue };

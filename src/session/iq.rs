@@ -167,6 +167,10 @@ impl Core {
                 self.asks.answered(&own);
                 Some(Decision::Drop("the script that asked".to_owned()))
             }
+            (Asker::Answers, _) => {
+                self.iqs.close(at);
+                Some(Decision::Drop("answer".to_owned()))
+            }
             (Asker::Peer, State::Answered) => {
                 self.iqs.close(at);
                 if tells {

@@ -47,6 +47,8 @@ pub(super) enum Asker {
     Peer,
     /// A script, in the name of that side's peer: the answer is for nobody else.
     Script,
+    /// We, for what is answered here: the answer is for nobody.
+    Answers,
 }
 
 /// A request under way.

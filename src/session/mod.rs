@@ -5,6 +5,7 @@
 
 mod answers;
 mod bind;
+mod blocking;
 mod closing;
 mod core;
 mod decide;
@@ -17,12 +18,15 @@ mod judge;
 mod latency;
 mod negotiate;
 mod pipeline;
+mod presence;
+mod profile;
 mod resume;
 mod sasl;
 mod script_sends;
 mod scripted;
 mod sm;
 mod sm_ledger;
+mod subscribers;
 mod tally;
 mod vault;
 mod watch;
@@ -92,6 +96,7 @@ impl Session {
             Input::Policy(policy) => {
                 self.core.policy = policy;
                 self.core.scripts_loaded(out);
+                self.core.want_profile(out);
             }
             Input::Stop => {
                 self.let_go(true, out);

@@ -89,11 +89,14 @@ impl Core {
             (decision, after) = self.scripted(side, kind, view, role, decision, &mut found, out);
             (decision, role) = self.keep_id(role, view, decision, out);
         }
+        if self.profile.is_some() {
+            decision = self.weigh_profile(side, kind, view, decision, out);
+        }
         if kind == Kind::Iq && side == Side::Client {
             decision = self.answer_here(view, decision, out);
-            if self.over {
-                return;
-            }
+        }
+        if self.over {
+            return;
         }
         if kind == Kind::Iq && side == Side::Server {
             decision = self.fall_back(view, role, decision, out);
@@ -110,6 +113,7 @@ impl Core {
             self.spend(side, role);
             let number = self.next_item();
             self.carry_out(Passing { number, side, kind, view, role }, decision, found, out);
+            self.hide_presence(out);
         }
         self.tags = Vec::new();
         if !after.is_empty() {

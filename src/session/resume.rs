@@ -15,6 +15,7 @@ use super::answers::Answering;
 use super::core::Core;
 use super::happenings::{Asks, Memories};
 use super::iq_ledger::IqLedger;
+use super::profile::Profile;
 use super::sm::{SM_ID_BYTES, Sm, SmKey, backwards, bad_ack, count, failed, ns_of, too_high};
 use super::sm_ledger::{Ack, SmLedger};
 use super::{Act, Fate, How, Note, Origin, Outbox, What};
@@ -38,6 +39,7 @@ pub struct Kept {
     memories: Memories,
     asks: Asks,
     answering: Answering,
+    profile: Option<Box<Profile>>,
 }
 
 /// The counts of a session, to look at.
@@ -78,6 +80,7 @@ impl Kept {
             + self.iqs.weight()
             + self.memories.weight()
             + self.answering.weight()
+            + self.profile.as_ref().map_or(0, |profile| profile.weight())
     }
 
     /// Its counts.
@@ -256,7 +259,8 @@ impl Core {
 
     /// Goes on as the earlier session. `view` is the server's `<resumed/>`, `h` what it says; `told` is what it was told.
     fn take_over(&mut self, kept: Kept, asked: &Asked, [told, h]: [u32; 2], view: &View<'_>, out: &mut Outbox) {
-        let Kept { mut sm, key, account, iqs, namespaces, jid, session, since, memories, asks, answering } = kept;
+        let Kept { mut sm, key, account, iqs, namespaces, jid, session, since, memories, asks, answering, profile } =
+            kept;
         let [up, down] = &mut sm.ledgers;
         let (k, found) = match up.preview(h) {
             Ack::Told(told) => (told, Vec::new()),
@@ -283,6 +287,8 @@ impl Core {
             self.send_due(sender, out);
         }
         self.take_over_answers(answering, out);
+        self.profile = profile.map(|profile| Box::new(profile.carried_over()));
+        self.want_profile(out);
     }
 
     fn take_over_iqs(&mut self, mut iqs: IqLedger, namespaces: &[String], since: Timestamp) {
@@ -305,7 +311,9 @@ impl Core {
         let (account, session, since) = (self.account.clone(), self.number, self.now);
         let (memories, asks) = self.give_up_scripts();
         let answering = std::mem::take(&mut self.answering);
-        let kept = Kept { sm: *sm, key, account, iqs, namespaces, jid, session, since, memories, asks, answering };
+        let profile = self.profile.take();
+        let kept =
+            Kept { sm: *sm, key, account, iqs, namespaces, jid, session, since, memories, asks, answering, profile };
         out.acts.push(Act::Park(Box::new(kept)));
     }
 

@@ -52,6 +52,8 @@ pub const PING: &str = "urn:xmpp:ping";
 pub const TIME: &str = "urn:xmpp:time";
 /// Blocking command (XEP-0191).
 pub const BLOCKING: &str = "urn:xmpp:blocking";
+/// Errors of the blocking command (XEP-0191 §3.3).
+pub const BLOCKING_ERRORS: &str = "urn:xmpp:blocking:errors";
 /// Stream management, version 3 (XEP-0198).
 pub const SM3: &str = "urn:xmpp:sm:3";
 /// Stream management, version 2 (XEP-0198 before 1.3).
@@ -70,6 +72,8 @@ pub const SASL_CB: &str = "urn:xmpp:sasl-cb:0";
 pub const FAST: &str = "urn:xmpp:fast:0";
 /// Message carbons (XEP-0280).
 pub const CARBONS: &str = "urn:xmpp:carbons:2";
+/// Forwarded stanzas (XEP-0297).
+pub const FORWARD: &str = "urn:xmpp:forward:0";
 /// Message archive management (XEP-0313).
 pub const MAM: &str = "urn:xmpp:mam:2";
 /// Stream limits advertisement (XEP-0478).
@@ -147,7 +151,7 @@ const SHORT: &[(&str, &str)] = &[
     ("urn:xmpp:chat-markers:0", "markers"),
     ("urn:xmpp:delay", "delay"),
     ("urn:xmpp:extdisco:2", "extdisco"),
-    ("urn:xmpp:forward:0", "forward"),
+    (FORWARD, "forward"),
     ("urn:xmpp:hints", "hints"),
     ("urn:xmpp:http:upload:0", "http-upload"),
     ("urn:xmpp:idle:1", "idle"),
