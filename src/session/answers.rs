@@ -134,7 +134,8 @@ impl Core {
         Some(match answer {
             Answer::Forward => return None,
             Answer::Error(error) => Decision::Bounce(error, by),
-            Answer::Result(payload) => Decision::Reply(result(iq.attr("id"), iq.attr("to"), payload), by),
+            // To who asked, who knows nothing of what a script has made of it.
+            Answer::Result(payload) => Decision::Reply(result(view.id().as_deref(), view.to().as_deref(), payload), by),
             Answer::Store(op, then) => match self.has_room_for(&op) {
                 true => Decision::Store(Box::new(Stored { op, then, remembered: 0 }), by),
                 false => Decision::Bounce(busy(), by),
