@@ -167,6 +167,17 @@ const TABLE: &[(&str, Function)] = &[
 /// The namespaces whose answers need a store.
 const STORED: &[&str] = &[ns::VCARD, ns::BLOCKING, ns::PRIVATE];
 
+/// Who answers a request with several payloads, which none should have: no library agrees with another which one counts.
+fn strongest(modes: impl Iterator<Item = Mode>) -> Mode {
+    let rank = |mode: &Mode| match mode {
+        Mode::Forward => 0,
+        Mode::Fallback => 1,
+        Mode::Local => 2,
+        Mode::Deny(_) => 3,
+    };
+    modes.max_by_key(rank).unwrap_or_default()
+}
+
 /// An error of this condition.
 fn error(condition: Condition) -> Answer {
     Answer::Error(StanzaError::new(condition))
@@ -207,10 +218,26 @@ impl Answers {
     #[must_use]
     pub fn mode_of(&self, iq: &View<'_>) -> Mode {
         let Some(payload) = &iq.head.payload else { return Mode::Forward };
+        if iq.head.children > 1 {
+            let mut walk = iq.inside(1);
+            let modes = std::iter::from_fn(|| walk.next().map(|child| self.mode_of_payload(child.ns(), child.name)));
+            return strongest(modes);
+        }
         if self.fixed.iter().any(|fixed| iq.name_is(payload, &fixed.namespace, &fixed.element)) {
             return Mode::Local;
         }
         self.rules.iter().find(|(known, _)| iq.ns_is(payload, known)).map_or(Mode::Forward, |(_, mode)| *mode)
+    }
+
+    /// The same of one that a script has changed.
+    #[must_use]
+    pub fn mode_of_tree(&self, iq: &Element) -> Mode {
+        strongest(iq.children().map(|payload| self.mode_of_payload(&payload.ns, &payload.name)))
+    }
+
+    fn mode_of_payload(&self, namespace: &str, element: &str) -> Mode {
+        let fixed = self.fixed.iter().any(|fixed| fixed.namespace == namespace && fixed.element == element);
+        if fixed { Mode::Local } else { self.mode(namespace) }
     }
 
     /// The answer to a request of a namespace that is answered here (`Local`, or `Fallback` when the server has declined).

@@ -94,9 +94,7 @@ impl Core {
         let (target, mode) = match &decision {
             Decision::Forward => (view.to(), self.policy.answers.mode_of(view)),
             Decision::Change(iq, _) => {
-                let payload = iq.children().find(|child| !child.is(ns::CLIENT, "error"));
-                let mode = payload.map_or(Mode::Forward, |payload| self.policy.answers.mode(&payload.ns));
-                (iq.attr("to").map(|to| to.to_owned().into()), mode)
+                (iq.attr("to").map(|to| to.to_owned().into()), self.policy.answers.mode_of_tree(iq))
             }
             _ => return decision,
         };
@@ -130,7 +128,10 @@ impl Core {
                 &opened
             }
         };
-        let (answer, by) = self.answer_to(iq, target)?;
+        let Some((answer, by)) = self.answer_to(iq, target) else {
+            let error = StanzaError::new(Condition::BadRequest).with_text("a request has one child element");
+            return (target != Target::Other).then(|| Decision::Bounce(error, "answer".to_owned()));
+        };
         Some(match answer {
             Answer::Forward => return None,
             Answer::Error(error) => Decision::Bounce(error, by),
@@ -166,7 +167,7 @@ impl Core {
         }
         let mode = match changed {
             None => self.policy.answers.mode_of(view),
-            Some(iq) => iq.children().next().map_or(Mode::Forward, |payload| self.policy.answers.mode(&payload.ns)),
+            Some(iq) => self.policy.answers.mode_of_tree(iq),
         };
         if mode != Mode::Fallback || view.bytes.len() > DEFERRED_BYTES {
             return;
