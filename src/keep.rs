@@ -69,7 +69,8 @@ pub enum Op {
         account: String,
         /// What.
         changes: Vec<Change>,
-        /// How many entries a space may hold that something is put into; more is [`Trouble::Full`], and nothing is done.
+        /// How many entries a space may hold that something is put into; more is [`Trouble::Full`], and nothing is
+        /// done, unless it held as many before.
         most: usize,
     },
 }

@@ -137,8 +137,16 @@ fn a_space_that_would_be_too_full_takes_nothing_of_the_whole_write() {
         assert_eq!(shown(&one(store, list(JULIET, &["a"]))), ["a/8=", "a/9="]);
         // What takes away is never too much, and another account's room is its own.
         assert_eq!(one(store, write_at_most(JULIET, 0, &[delete("a", "8")])), Ok(vec![]));
-        assert_eq!(one(store, write_at_most(JULIET, 0, &[put("a", "9", "")])), Err(Trouble::Full(0)));
+        assert_eq!(one(store, write_at_most(JULIET, 0, &[put("a", "7", "")])), Err(Trouble::Full(0)));
         assert_eq!(one(store, write_at_most("romeo@example.org", 1, &[put("a", "8", "")])), Ok(vec![]));
+        // What holds more than it may by now can be changed, but not grow.
+        for name in ["1", "2", "3"] {
+            assert_eq!(one(store, write("nurse@example.org", &[put("a", name, "")])), Ok(vec![]));
+        }
+        let less = |changes: &[Change]| write_at_most("nurse@example.org", 2, changes);
+        assert_eq!(one(store, less(&[put("a", "3", "new")])), Ok(vec![]));
+        assert_eq!(one(store, less(&[put("a", "4", ""), delete("a", "1")])), Ok(vec![]));
+        assert_eq!(one(store, less(&[put("a", "5", "")])), full);
     });
 }
 

@@ -89,7 +89,8 @@ impl Batch {
         let mut counts = BTreeMap::new();
         for space in plan.filled() {
             let count = self.count_after(entries, account, space, &plan)?;
-            if count > most {
+            // What is too full already, since it may hold less than it did, can still be mended.
+            if count > most.max(self.count(entries, account, space)?) {
                 return Ok(Err(Trouble::Full(most)));
             }
             counts.insert(space, count);
