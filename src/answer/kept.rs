@@ -12,9 +12,11 @@ pub(super) fn write(element: &Element) -> Bytes {
 }
 
 /// The same of what a client wants kept: no longer than this, and nothing that could not be read again.
+///
+/// COMPAT: slixmpp 1.17 does not know `policy-violation`, which RFC 3920 did not have: whoever asked waits in vain.
 pub(super) fn write_within(element: &Element, most: usize) -> Result<Bytes, StanzaError> {
     let bytes = write(element);
-    let refused = |text| Err(StanzaError::new(Condition::PolicyViolation).with_text(text));
+    let refused = |text| Err(StanzaError::new(Condition::NotAcceptable).with_text(text));
     if bytes.len() > most {
         return refused(format!("{} bytes are more than the {most} that are kept", bytes.len()));
     }
@@ -67,7 +69,7 @@ mod tests {
         for _ in 0..600 {
             deep = Element::new("u", "a").with_child(deep);
         }
-        assert_eq!(write_within(&deep, 1 << 20).unwrap_err().condition, Condition::PolicyViolation);
+        assert_eq!(write_within(&deep, 1 << 20).unwrap_err().condition, Condition::NotAcceptable);
         let error = write_within(&Element::new("u", "a"), 13).unwrap_err();
         assert_eq!(error.text.as_deref(), Some("14 bytes are more than the 13 that are kept"));
         assert!(write_within(&Element::new("u", "a"), 14).is_ok());

@@ -146,7 +146,7 @@ mod tests {
         answers.options.private_bytes = 20;
         let text = "25 bytes are more than the 20 that are kept";
         let said = sets(&answers, Target::Account, &query("<a xmlns='u'/><a xmlns='urn:a'>1234</a>"));
-        assert_eq!(said, format!("modify policy-violation ({text})"));
+        assert_eq!(said, format!("modify not-acceptable ({text})"));
     }
 
     #[test]

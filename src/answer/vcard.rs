@@ -173,7 +173,7 @@ mod tests {
         let mut answers = local();
         answers.options.vcard_bytes = EMPTY.len() - 1;
         let text = "27 bytes are more than the 26 that are kept";
-        assert_eq!(sets(&answers, Target::Account, EMPTY), format!("modify policy-violation ({text})"));
+        assert_eq!(sets(&answers, Target::Account, EMPTY), format!("modify not-acceptable ({text})"));
         answers.options.vcard_bytes += 1;
         assert!(sets(&answers, Target::Account, EMPTY).starts_with("write"));
         for wrong in ["<vcard xmlns='vcard-temp'/>", "<query xmlns='vcard-temp'/>"] {
