@@ -48,6 +48,11 @@ impl Guarded {
         assert!(Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap().success());
     }
 
+    /// Ends it at once, without asking, as `kill -9` does.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+    }
+
     /// Waits for its end: of its output first, which needs no looking at the clock.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         assert!(self.out.wait_end(), "the process goes on:\n{}\n{}", self.out.text(), self.err.text());

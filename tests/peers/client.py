@@ -1,9 +1,9 @@
 """A slixmpp client for iqtap's tests: one JSON object in (argv[1]), one JSON object a line out, one line a step.
 
 In:   {"host", "port", "tls": "off" | "starttls" | "direct", "jid", "password", "cafile", "mechanism"?,
-       "sm"?: true, "steps": [...]}
+       "sm"?: true, "answers"?: true, "steps": [...]}
       A step is a name, or an object {"do": name, "as"?: label, ...its parameters}; see the functions `step_*` here, in
-      client_talk.py and in client_sm.py.
+      client_talk.py, in client_sm.py and (with "answers") in client_answers.py.
 Out:  {"step": label, "ok": true | false, "seconds", ...what was seen}; after a failed login no other step runs.
       Last comes {"step": "end", "sent", "received": every byte of the streams, decrypted, as text; "streams": the same,
       one object for each connection; "messages": [from, type, body] of each, in order; "complaints": slixmpp's own}.
@@ -16,6 +16,7 @@ import sys
 import time
 from xml.etree import ElementTree as ET
 
+import client_answers
 import client_sm
 import client_talk
 
@@ -24,7 +25,7 @@ from slixmpp.exceptions import IqError, IqTimeout
 from client_talk import STEP_SECONDS, Failed, iq_seen
 
 
-class Client(client_talk.Talkative, client_sm.Resumable, ClientXMPP):
+class Client(client_talk.Talkative, client_sm.Resumable, client_answers.Answered, ClientXMPP):
     """Keeps what it received and how it ended."""
 
     def __init__(self, o):
@@ -36,6 +37,7 @@ class Client(client_talk.Talkative, client_sm.Resumable, ClientXMPP):
         self.prepare_to_resume(o.get("sm", False))
         for plugin in ("xep_0030", "xep_0054", "xep_0092", "xep_0199"):
             self.register_plugin(plugin)
+        self.prepare_for_answers(o.get("answers", False))
         self.enable_plaintext = o["tls"] == "off"
         self.enable_starttls = o["tls"] == "starttls"
         self.enable_direct_tls = o["tls"] == "direct"
@@ -245,5 +247,5 @@ async def main(o):
     print(json.dumps({"step": "end", "ok": True} | both | rest), flush=True)
 
 
-STEPS = vars(client_talk) | vars(client_sm) | globals()
+STEPS = vars(client_talk) | vars(client_sm) | vars(client_answers) | globals()
 asyncio.run(main(json.loads(sys.argv[1])))

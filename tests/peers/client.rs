@@ -54,7 +54,7 @@ impl Client {
         Self::start_with(login, &json!({}), steps)
     }
 
-    /// The same with more of what `client.py` understands: `sm` (stream management), `resource`.
+    /// The same with more of what `client.py` understands: `sm` (stream management), `answers` (more plugins), `resource`.
     pub(crate) fn start_with(login: &Login<'_>, more: &Value, steps: &Value) -> Self {
         let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/client.py");
         let resource = more["resource"].as_str().map(|resource| format!("/{resource}")).unwrap_or_default();
@@ -62,7 +62,7 @@ impl Client {
         let orders = json!({
             "host": "127.0.0.1", "port": login.port, "tls": login.tls, "jid": jid,
             "password": login.password, "cafile": login.ca, "mechanism": login.mechanism, "sm": more["sm"],
-            "steps": steps,
+            "answers": more["answers"], "steps": steps,
         });
         let mut command = Command::new(python().expect("checked by `have`"));
         let process = Guarded::listening(command.args(["-B", program, &orders.to_string()])).unwrap();

@@ -20,6 +20,9 @@ impl Iqtap {
         let mut command = Command::new(env!("CARGO_BIN_EXE_iqtap"));
         command.args(["run", "--listen", "127.0.0.1:0", "--upstream"]).arg(format!("127.0.0.1:{upstream_port}"));
         command.arg("--data-dir").arg(dir.path().join("data")).args(args).current_dir(&dir);
+        if args.contains(&"--quiet") {
+            command.env("RUST_LOG", "warn,iqtap::cli::run=debug"); // it does not greet
+        }
         let process = Guarded::start(&mut command).unwrap();
         let Some(port) = process.err.find(listening) else {
             panic!("iqtap does not listen:\n{}\n{}", process.out.text(), process.err.text());
@@ -36,6 +39,12 @@ impl Iqtap {
     pub(crate) fn stop(&mut self) -> ExitStatus {
         self.process.terminate();
         self.process.wait()
+    }
+
+    /// Ends it with SIGKILL: it can do nothing more.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+        self.process.wait();
     }
 
     /// Waits until it has printed this.
@@ -76,8 +85,9 @@ impl Drop for Iqtap {
     }
 }
 
-/// The port, if this is the line that tells: `iqtap 0.1.0 listens on 127.0.0.1:40000`.
+/// The port, if this is the line that tells: `iqtap 0.1.0 listens on 127.0.0.1:40000`, or the log's `listening
+/// listen=127.0.0.1:40000`.
 fn listening(line: &str) -> Option<u16> {
-    let (_, address) = line.split_once(" listens on ")?;
+    let (_, address) = line.split_once(" listens on ").or_else(|| line.split_once(" listening listen="))?;
     address.trim().rsplit_once(':')?.1.parse().ok()
 }

@@ -1,6 +1,7 @@
 //! Real peers: what the tests called `real_*` start, talk to and ask. Each file is one peer.
 #![allow(dead_code, unused_imports, reason = "each test file uses a part of this module")]
 
+mod builtin;
 mod certs;
 mod checks;
 mod child;
@@ -9,17 +10,22 @@ mod ejabberd;
 mod iqtap;
 mod lines;
 mod prosody;
+mod raw;
 mod server;
+mod stage;
 mod stream;
 mod tshark;
 mod upstream;
 
+pub(crate) use builtin::builtin;
 pub(crate) use certs::Certs;
 pub(crate) use checks::{check_no_secret, check_readable, lawful};
 pub(crate) use client::{Client, Login, Seen, Stream};
 pub(crate) use iqtap::Iqtap;
 pub(crate) use prosody::Prosody;
+pub(crate) use raw::Raw;
 pub(crate) use server::{Make, Server, user};
+pub(crate) use stage::{ANSWERABLE, LACKED, Stage, text};
 pub(crate) use stream::{Element, items};
 pub(crate) use tshark::Capture;
 pub(crate) use upstream::{Encryption, Upstream};
