@@ -98,6 +98,10 @@ fn a_configuration_is_explained_or_refused_with_its_line() {
     let line = said.lines().find(|line| line.starts_with("answers ")).unwrap();
     let words = "answers         urn:xmpp:ping local, urn:xmpp:mam:2 deny:feature-not-implemented, urn:x y from ";
     assert!(line.starts_with(words) && line.ends_with("y.xml, marked in service discovery"), "{line}");
+    assert!(!said.contains("\nstore"), "nothing of that is kept: {said}");
+    std::fs::write(&file, "[answer]\nvcard = 'fallback'\n").unwrap();
+    let said = String::from_utf8(output(&["check-config", path]).stdout).unwrap();
+    assert!(said.contains("\nstore           iqtap.redb in the data directory\n"), "{said}");
     std::fs::write(&file, "\nrulez = 'enforce'\n").unwrap();
     refused(&["check-config", path], &["iqtap.toml:2: ", "did you mean `rules`"]);
     refused(&["run", "--config", path], &["iqtap.toml:2: "]);

@@ -84,8 +84,10 @@ fn meaning(config: &Config) -> String {
     if let Some(path) = &config.record {
         line("record", path.display().to_string());
     }
-    if let Some(path) = &config.store {
-        line("store", path.display().to_string());
+    match &config.store {
+        Some(path) => line("store", path.display().to_string()),
+        None if config.answers.needs_store() => line("store", "iqtap.redb in the data directory".to_owned()),
+        None => {}
     }
     for (when, limits) in [("before login", &route.limits_before), ("after login", &route.limits_after)] {
         line(

@@ -43,7 +43,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "MODE", value_parser = parse_mode)]
     rules: Option<Mode>,
     /// Who answers a namespace: local (iqtap), fallback (iqtap, if the server cannot), deny (nobody) or forward (the server);
-    /// deny:CONDITION chooses the error. Several may be given
+    /// deny:CONDITION chooses the error. Several may be given. iqtap can answer ping, version, time, last, vcard, blocking,
+    /// private, disco#info and disco#items
     #[arg(long, value_name = "NAMESPACE=MODE", value_parser = answer::choice::read)]
     answer: Vec<(String, answer::Mode)>,
     /// How long an IQ may go unanswered, such as 2s or 500ms [default: 60s]
@@ -88,10 +89,11 @@ pub(super) struct Args {
     /// Its private key (PEM)
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// Where the certificate authority is kept [default: $IQTAP_DATA_DIR, or else the user's data directory]
+    /// Where the certificate authority and the store are kept [default: $IQTAP_DATA_DIR, or else the user's data directory]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Keep what outlives a session in this file, which is made if it is missing [default: in memory]
+    /// Keep what outlives a session in this file, which is made if it is missing [default: if iqtap answers vcard, blocking or
+    /// private, iqtap.redb in the data directory; else in memory]
     #[arg(long, value_name = "PATH")]
     store: Option<PathBuf>,
 }
