@@ -11,16 +11,15 @@
 
 mod peers;
 
-use peers::{Capture, Client, DOMAIN, Iqtap, Login, Make, Need, Prosody, Raw, Seen, Stage, builtin, have, text, user};
+use peers::{
+    CLEAR, Capture, Client, DOMAIN, Iqtap, Login, Make, Need, Prosody, Raw, Seen, Stage, builtin, have, text, user,
+};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
-
-/// The flags that leave both legs in clear text.
-const CLEAR: [&str; 4] = ["--client-tls", "off", "--server-tls", "off"];
 
 /// Everything a client may ask that can be answered in the server's place. `word` stands in what it writes.
 fn day(word: &str) -> Value {

@@ -113,9 +113,11 @@ async def step_version(x, o, s):
 
 
 async def step_vcard_set(x, o, s):
-    """Publishes a vCard with the full name `fn`."""
+    """Publishes a vCard with the full name `fn`; with the bytes of a `photo`, if there is one."""
     v = x.plugin["xep_0054"].make_vcard()
     v["FN"] = s["fn"]
+    if "photo" in s:
+        v["PHOTO"]["TYPE"], v["PHOTO"]["BINVAL"] = "image/png", s["photo"].encode()
     await x.plugin["xep_0054"].publish_vcard(vcard=v)
     return {}
 

@@ -1,9 +1,10 @@
 """What a test client asks of its server and its account, with slixmpp's plugins: discovery and its hash, time, uptime,
-private storage, blocking; and what it is told unasked: pushes, errors.
+private storage, blocking; and what it is told unasked: pushes, errors, presence.
 
 `verification` is ours, from XEP-0115 §5, and knows neither slixmpp's nor iqtap's.
 """
 
+import asyncio
 import base64
 import hashlib
 import re
@@ -19,6 +20,7 @@ PLUGINS = ("xep_0012", "xep_0049", "xep_0115", "xep_0191", "xep_0202")
 INFO = "{http://jabber.org/protocol/disco#info}"
 CAPS = "{http://jabber.org/protocol/caps}c"
 DATA = "{jabber:x:data}"
+CLIENT, UPDATE = "{jabber:client}", "{vcard-temp:x:update}"
 FEATURES = re.compile(rb"<stream:features\b(?:[^>]*/>|.*?</stream:features>)", re.DOTALL)
 
 
@@ -30,10 +32,11 @@ class Note(ElementBase):
 
 
 class Answered:
-    """Answers pushes of the list of those who are blocked, and keeps them; keeps each error that no request waits for."""
+    """Answers pushes of the list of those who are blocked, and keeps them; keeps all presence, and each error that no
+    request waits for."""
 
     def prepare_for_answers(self, wanted):
-        self.pushes, self.errors = [], {}
+        self.pushes, self.errors, self.presences = [], {}, []
         if not wanted:
             return
         for plugin in PLUGINS:
@@ -42,8 +45,8 @@ class Answered:
         self.add_event_handler("blocked", lambda iq: self.note_push("block", iq))
         self.add_event_handler("unblocked", lambda iq: self.note_push("unblock", iq))
         for kind in ("message", "presence"):
-            handler = Callback("errors of a " + kind, MatchXPath("{jabber:client}" + kind), self.note_error)
-            self.register_handler(handler)
+            self.register_handler(Callback("errors of a " + kind, MatchXPath(CLIENT + kind), self.note_error))
+        self.register_handler(Callback("each presence", MatchXPath(CLIENT + "presence"), self.note_presence))
 
     def note_push(self, what, iq):
         self.pushes.append([what] + sorted(str(item["jid"]) for item in iq[what]))
@@ -53,11 +56,19 @@ class Answered:
 
     def note_error(self, stanza):
         if stanza["type"] == "error":
-            error = stanza.xml.find("{jabber:client}error")
+            error = stanza.xml.find(CLIENT + "error")
             seen = {"from": stanza["from"].full, "type": error.get("type")}
             seen["conditions"] = sorted(child.tag for child in error if not child.tag.endswith("}text"))
             self.errors.setdefault(stanza["id"], []).append(seen)
             self.poke()
+
+    def note_presence(self, stanza):
+        x = stanza.xml.find(UPDATE + "x")
+        photo = None if x is None else x.findtext(UPDATE + "photo", "not ready")
+        seen = {"from": stanza["from"].full, "type": stanza.xml.get("type", "available")}
+        seen["status"] = stanza.xml.findtext(CLIENT + "status", "")
+        self.presences.append(seen | {"photo": photo})
+        self.poke()
 
 
 def verification(query):
@@ -104,8 +115,13 @@ async def step_caps(x, o, s):
     caps, domain = x.plugin["xep_0115"], x.boundjid.domain
     answer, seen = await info(x, domain, "%s#%s" % (c.get("node"), c.get("ver")))
     slixmpp = caps.generate_verstring(answer["disco_info"], c.get("hash"))
-    return {"advertised": c.get("ver"), "c": c.attrib, "slixmpp": slixmpp,
-            "believed": await caps.get_verstring(JID(domain))} | seen
+    # It asks by itself, and nobody tells when it has made up its mind.
+    for _ in range(100):
+        believed = await caps.get_verstring(JID(domain))
+        if believed:
+            break
+        await asyncio.sleep(0.05)
+    return {"advertised": c.get("ver"), "c": c.attrib, "slixmpp": slixmpp, "believed": believed} | seen
 
 
 async def step_time(x, o, s):
@@ -146,6 +162,14 @@ async def step_unblock(x, o, s):
     return {}
 
 
+async def step_unblock_all(x, o, s):
+    """What slixmpp has no function for."""
+    iq = x.make_iq_set()
+    iq.enable("unblock")
+    await iq.send()
+    return {}
+
+
 async def step_pushes(x, o, s):
     """Waits for so many pushes in all, and tells them."""
     await x.until(lambda: len(x.pushes) >= s["count"])
@@ -164,3 +188,16 @@ async def step_sees(x, o, s):
     """Waits until this text has come, whatever it stands in."""
     await x.until(lambda: s["text"].encode() in b"".join(x.streams[-1][1]))
     return {}
+
+
+async def step_heard(x, o, s):
+    """Waits for presence like this, `count` times since the session began."""
+    def like():
+        return [seen for seen in x.presences if all(seen[key] == value for key, value in s["like"].items())]
+    await x.until(lambda: len(like()) >= s.get("count", 1))
+    return {}
+
+
+async def step_presences(x, o, s):
+    """All presence so far."""
+    return {"presences": x.presences}

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use tempfile::TempDir;
 
+/// The flags that leave both legs in clear text.
+pub(crate) const CLEAR: [&str; 4] = ["--client-tls", "off", "--server-tls", "off"];
+
 /// A running proxy; killed when dropped.
 pub(crate) struct Iqtap {
     process: Guarded,
@@ -52,6 +55,12 @@ impl Iqtap {
     pub(crate) fn prints(&self, text: &str) {
         let there = self.process.out.find(|line| line.contains(text).then_some(()));
         assert!(there.is_some(), "iqtap does not print {text}:\n{}", self.log());
+    }
+
+    /// The first of what it prints in which `pick` finds something.
+    #[track_caller]
+    pub(crate) fn printed<T>(&self, pick: impl FnMut(&str) -> Option<T>) -> T {
+        self.process.out.find(pick).unwrap_or_else(|| panic!("iqtap does not print it:\n{}", self.log()))
     }
 
     /// What it told with `--json`, once it has ended.

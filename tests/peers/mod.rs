@@ -17,11 +17,11 @@ mod stream;
 mod tshark;
 mod upstream;
 
-pub(crate) use builtin::builtin;
+pub(crate) use builtin::{builtin, go, pushes, raw, refused, sees, somebody};
 pub(crate) use certs::Certs;
 pub(crate) use checks::{check_no_secret, check_readable, lawful};
 pub(crate) use client::{Client, Login, Seen, Stream};
-pub(crate) use iqtap::Iqtap;
+pub(crate) use iqtap::{CLEAR, Iqtap};
 pub(crate) use prosody::Prosody;
 pub(crate) use raw::Raw;
 pub(crate) use server::{Make, Server, user};

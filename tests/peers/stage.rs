@@ -66,6 +66,13 @@ impl Stage {
         client(self.iqtap.port, &self.account, &self.iqtap.ca(), steps)
     }
 
+    /// The same, begun and under way; `more` as for [`Client::start_with`].
+    pub(crate) fn start(&self, more: &Value, steps: &Value) -> Client {
+        let (mut more, ca) = (more.clone(), self.iqtap.ca());
+        more["answers"] = json!(true);
+        Client::start_with(&Login::starttls(self.iqtap.port, &self.account, &ca), &more, steps)
+    }
+
     /// A session at the server itself.
     pub(crate) fn outside(&self, steps: &Value) -> Seen {
         client(self.server.port, &self.account, &self.server.certs.ca, steps)
@@ -73,7 +80,14 @@ impl Stage {
 
     /// A session of another account, at the server itself.
     pub(crate) fn neighbour(&self, number: usize, steps: &Value) -> Seen {
-        client(self.server.port, &user(number), &self.server.certs.ca, steps)
+        self.start_neighbour(number, steps).rest()
+    }
+
+    /// The same, begun and under way.
+    pub(crate) fn start_neighbour(&self, number: usize, steps: &Value) -> Client {
+        let (account, certs) = (user(number), &self.server.certs);
+        let login = Login::starttls(self.server.port, &account, &certs.ca);
+        Client::start_with(&login, &json!({ "answers": true }), steps)
     }
 
     /// What the server calls itself.
