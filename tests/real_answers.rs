@@ -431,3 +431,53 @@ fn what_was_acknowledged_outlives_kill_9() {
         assert!(iqtap.stop().success(), "{}", iqtap.log());
     }
 }
+
+/// What scripts ask to be kept is there when iqtap is started again: whether it was asked to end, or killed once it had written.
+#[test]
+fn what_scripts_keep_outlives_iqtap() {
+    let port = builtin();
+    let dir = tempfile::tempdir().unwrap();
+    let (script, store) = (dir.path().join("count.rhai"), dir.path().join("kept.redb"));
+    let code = r#"fn on_message(s) {
+        shared.keep("n");
+        shared.keep("l");
+        shared.push("l", `entry ${shared.incr("n")}.`);
+        log(`counted ${shared.n} ${shared.list("l")}`);
+    }"#;
+    std::fs::write(&script, code).unwrap();
+    let flags = ["--script", script.to_str().unwrap(), "--store", store.to_str().unwrap()];
+    let start = || Iqtap::run(port, &[&CLEAR[..], &flags].concat());
+    let say = |iqtap: &Iqtap| {
+        let mut client = Raw::login(iqtap.port, "counter", "NiemandsWort");
+        client.send("<message to='nobody@xmpp.test' type='headline'><body>one more</body></message>").unwrap();
+        client.ask("done", "<iq type='get' id='done'><ping xmlns='urn:xmpp:ping'/></iq>").unwrap();
+    };
+    let counted = |count: usize| {
+        let list: Vec<_> = (1..=count).map(|number| format!("\"entry {number}.\"")).collect();
+        format!("counted {count} [{}]", list.join(", "))
+    };
+    let mut iqtap = start();
+    say(&iqtap);
+    say(&iqtap);
+    iqtap.prints(&counted(2));
+    assert!(iqtap.stop().success(), "{}", iqtap.log());
+    let mut iqtap = start();
+    say(&iqtap);
+    iqtap.prints(&counted(3));
+    // When something of the next write has reached the file, the write before that has ended.
+    for number in [3, 4] {
+        if number == 4 {
+            say(&iqtap);
+        }
+        let (begun, entry) = (Instant::now(), format!("entry {number}."));
+        while memchr::memmem::find(&std::fs::read(&store).unwrap(), entry.as_bytes()).is_none() {
+            assert!(begun.elapsed() < peers::PATIENCE, "{entry} is not written");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    iqtap.kill();
+    let iqtap = start();
+    say(&iqtap);
+    let found = iqtap.printed(|line| line.find("counted ").map(|at| line[at..].to_owned()));
+    assert!([4, 5].map(counted).contains(&found), "{found}");
+}
