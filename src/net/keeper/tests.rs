@@ -24,7 +24,7 @@ impl Lab {
         let lobby = Arc::new(Lobby::new(VaultLimits::default(), Clock::start()));
         let (keeper, queue) = Keeper::new();
         let (teller, news) = mpsc::channel(16);
-        start(queue, Box::new(store), Arc::clone(&lobby), teller).unwrap();
+        start(queue, Box::new(store), Arc::clone(&lobby), teller, None).unwrap();
         Self { lobby, keeper, news }
     }
 
