@@ -2,12 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
+mod net_support;
+
 use bytes::Bytes;
 use iqtap::keep::{Change, NOBODY, Op, Store};
 use iqtap::store::FileStore;
+use net_support::{Peer, joined};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 
 /// Exit code, stdout, stderr.
 fn run(directory: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
@@ -152,4 +160,128 @@ fn what_cannot_be_is_said_with_a_cure() {
     drop(open);
     let (_, out, _) = run(directory.path(), &["export", "--help"]);
     assert!(out.contains("passwords"), "{out}");
+}
+
+/// A running `iqtap run` in a directory that is its data directory too, killed at the end.
+struct Running {
+    child: Child,
+    told: mpsc::Receiver<String>,
+    upstream: TcpListener,
+    address: SocketAddr,
+    greeting: String,
+}
+
+impl Running {
+    async fn start(directory: &Path, more: &[&str]) -> Self {
+        let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_iqtap"))
+            .args(["run", "--listen", "127.0.0.1:0", "--client-tls", "off", "--server-tls", "off"])
+            .args(["--upstream", &upstream.local_addr().unwrap().to_string(), "--data-dir", "data"])
+            .args(more)
+            .current_dir(directory)
+            .env_remove("RUST_LOG")
+            .env("NO_COLOR", "1")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (mut stderr, mut greeting) = (BufReader::new(child.stderr.take().unwrap()), String::new());
+        while !greeting.contains("Ctrl-C") {
+            assert_ne!(stderr.read_line(&mut greeting).unwrap(), 0, "it ended: {greeting}");
+        }
+        let address = greeting.lines().next().unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+        let (line, told) = mpsc::channel();
+        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|text| line.send(text)));
+        Self { child, told, upstream, address, greeting }
+    }
+
+    /// How many messages the script has counted, with one more.
+    async fn counted(&self) -> String {
+        let (mut client, mut server): (Peer, Peer) = joined(self.address, &self.upstream).await;
+        client.send("<message to='romeo@example.org'><mark>none</mark></message>").await;
+        let said = server.expect("</message>").await;
+        said.split_once("<mark>").unwrap().1.split_once("</mark>").unwrap().0.to_owned()
+    }
+
+    #[cfg(unix)]
+    fn signal(&mut self, signal: &str) -> Option<i32> {
+        let process = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, process.as_str()]).status().unwrap().success());
+        self.child.wait().unwrap().code()
+    }
+
+    /// The next line on stderr with these words.
+    fn says(&self, words: &str) -> String {
+        loop {
+            let line = self.told.recv_timeout(Duration::from_secs(20)).unwrap();
+            if line.contains(words) {
+                return line;
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const COUNTS: &str = "fn on_message(m) { m.set_text(\"mark\", `${shared.incr(\"n\")}`); }\n";
+const KEEPS: &str = "fn on_message(m) { shared.keep(\"n\"); m.set_text(\"mark\", `${shared.incr(\"n\")}`); }\n";
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_scripts_keep_is_in_the_usual_file_when_the_process_has_ended_or_was_killed() {
+    let directory = TempDir::new().unwrap();
+    std::fs::write(directory.path().join("count.rhai"), KEEPS).unwrap();
+    let start = || Running::start(directory.path(), &["--script", "count.rhai"]);
+    let mut first = start().await;
+    assert!(first.greeting.contains("iqtap.redb"), "{}", first.greeting);
+    assert_eq!(first.counted().await, "1");
+    assert_eq!(first.counted().await, "2");
+    assert_eq!(first.signal("-TERM"), Some(0), "written at once when it ends");
+    let mut second = start().await;
+    assert_eq!(second.counted().await, "3");
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(second.signal("-KILL"), None);
+    let mut third = start().await;
+    assert_eq!(third.counted().await, "4");
+    assert_eq!(third.signal("-TERM"), Some(0));
+    let list = run(directory.path(), &["list", "--data-dir", "data", "--space", "shared"]);
+    let table = "account  space   name  bytes\n\"\"       shared  n        11\n1 entry\n";
+    assert_eq!(list, (Some(0), table.to_owned(), String::new()));
+    let (_, out, _) = run(directory.path(), &["export", "--data-dir", "data", "--account", ""]);
+    let expected = serde_json::json!([{ "account": "", "space": "shared", "name": "n", "value": "{\"value\":4}" }]);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&out).unwrap(), expected);
+    let cleared = run(directory.path(), &["clear", "--data-dir", "data", "--space", "shared", "--yes"]);
+    assert_eq!(cleared, (Some(0), "1 entry gone\n".to_owned(), String::new()));
+    assert_eq!(start().await.counted().await, "1");
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scripts_that_begin_to_keep_where_nothing_lasts_are_told_of() {
+    let directory = TempDir::new().unwrap();
+    let script = directory.path().join("count.rhai");
+    std::fs::write(&script, COUNTS).unwrap();
+    let mut running = Running::start(directory.path(), &["--script", "count.rhai"]).await;
+    assert!(!running.greeting.contains("redb"), "{}", running.greeting);
+    std::fs::write(&script, KEEPS).unwrap();
+    let said = running.says("shared.keep");
+    assert!(said.contains("ends with this process") && said.contains("start iqtap again"), "{said}");
+    assert!(!directory.path().join("data/iqtap.redb").exists());
+    assert_eq!(running.counted().await, "1");
+    assert_eq!(running.signal("-TERM"), Some(0));
+    assert!(!running.told.iter().any(|line| line.contains("shared.keep")), "told once");
+    // Where there is a file already, there is nothing to tell.
+    std::fs::write(&script, COUNTS).unwrap();
+    let mut running = Running::start(directory.path(), &["--script", "count.rhai", "--store", "s.redb"]).await;
+    std::fs::write(&script, KEEPS.replace("${", "reloaded ${")).unwrap();
+    while !running.counted().await.starts_with("reloaded") {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(running.signal("-TERM"), Some(0));
+    assert!(!running.told.iter().any(|line| line.contains("shared.keep")));
 }

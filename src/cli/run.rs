@@ -92,8 +92,8 @@ pub(super) struct Args {
     /// Where the certificate authority and the store are kept [default: $IQTAP_DATA_DIR, or else the user's data directory]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Keep what outlives a session in this file, which is made if it is missing [default: if iqtap answers vcard, blocking or
-    /// private, iqtap.redb in the data directory; else in memory]
+    /// Keep what outlives a session in this file, which is made if it is missing [default: iqtap.redb in the data directory if iqtap
+    /// answers vcard, blocking or private, or scripts keep something; else in memory]
     #[arg(long, value_name = "PATH")]
     store: Option<PathBuf>,
 }
@@ -200,6 +200,7 @@ fn setup(config: &Config, policy: Policy) -> Result<Setup, Failure> {
         Some(path) => Trust::File(path.clone()),
         None => Trust::System,
     };
+    let store = store(config, &policy)?.map_or(StoreSetup::Memory, StoreSetup::File);
     Ok(Setup {
         listen: config.listen,
         upstream,
@@ -208,22 +209,24 @@ fn setup(config: &Config, policy: Policy) -> Result<Setup, Failure> {
         certificate,
         trust,
         vault: config.vault,
-        store: store(config)?.map_or(StoreSetup::Memory, StoreSetup::File),
+        store,
         sinks: sinks::sinks(config)?,
     })
 }
 
-/// The store's file: as said, or the usual one where answers need it; what is acknowledged must outlive us.
-fn store(config: &Config) -> Result<Option<PathBuf>, Failure> {
+/// The store's file: as said, or the usual one where answers or scripts need it; what is acknowledged must outlive us.
+fn store(config: &Config, policy: &Policy) -> Result<Option<PathBuf>, Failure> {
     match &config.store {
         Some(path) => Ok(Some(path.clone())),
-        None if config.answers.needs_store() => Ok(Some(default_store(&data_directory(config.data_dir.clone())?))),
+        None if config.answers.needs_store() || policy.scripts.keeps() => {
+            Ok(Some(default_store(&data_directory(config.data_dir.clone())?)))
+        }
         None => Ok(None),
     }
 }
 
 async fn serve(setup: Setup, scripts: Scripts, config: &Config) -> Result<(), Failure> {
-    let certificate = setup.certificate.clone();
+    let (certificate, store) = (setup.certificate.clone(), setup.store.clone());
     let [first, second] = [signals(1), signals(2)].map(|signals| signals.map_err(Failure::runtime));
     let first = first?;
     tokio::spawn(at_once(second?));
@@ -231,7 +234,7 @@ async fn serve(setup: Setup, scripts: Scripts, config: &Config) -> Result<(), Fa
     let server = Server::bind(setup).await.map_err(Failure::usage)?;
     let listen = server.local_addr().map_err(Failure::runtime)?;
     if !config.quiet {
-        print::aside(&greeting(config, listen, &certificate));
+        print::aside(&greeting(config, listen, &certificate, &store));
     }
     tracing::debug!(%listen, "listening");
     let follower = scripts.follow(server.reloader());
@@ -324,7 +327,7 @@ impl Hangups {
 }
 
 /// What is running and how to use it, on one screen.
-fn greeting(config: &Config, listen: SocketAddr, certificate: &ClientCertificate) -> String {
+fn greeting(config: &Config, listen: SocketAddr, certificate: &ClientCertificate, store: &StoreSetup) -> String {
     let mut text = format!("iqtap {} listens on {listen}\n", env!("CARGO_PKG_VERSION"));
     let mut line = |what: &str, value: String| {
         let _ = writeln!(text, "  {what:<10} {value}"); // writing to a string cannot fail
@@ -348,7 +351,7 @@ fn greeting(config: &Config, listen: SocketAddr, certificate: &ClientCertificate
     if let Some(path) = &config.record {
         line("record", path.display().to_string());
     }
-    if let Ok(Some(path)) = store(config) {
+    if let StoreSetup::File(path) = store {
         line("store", path.display().to_string());
     }
     line("client", format!("host {}, port {}, JID as always", listen.ip(), listen.port()));

@@ -3,22 +3,27 @@
 //! ```text
 //! pump --Act::Store--> [queue] --> batch --Store::run--> Word::Stored to who asked, Word::Changed to all who have joined
 //! ```
+//! What scripts keep is written here too (`kept`), and nobody is answered for that.
 //! Takes operations from pumps, which never wait for it, and gives the answers through the lobby. What waits is done in one
 //! batch, so that however many ask, it costs one `fsync`; a session has at most 64 operations under way, the core sees to that.
 //! Must not lose what it has accepted, nor fall silent: where there is no store, the answer is that it has failed.
+
+mod kept;
 
 use super::listen::Shared;
 use super::lobby::Lobby;
 use super::reload::News;
 use crate::keep::{Change, Done, Op, Store, Trouble};
+use crate::script::Shared as Scripts;
 use crate::store::{FileStore, MemoryStore, OpenError};
+use kept::Kept;
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Weak};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -51,26 +56,43 @@ impl StoreSetup {
             Self::File(path) => Box::new(FileStore::open(path)?),
         })
     }
+
+    /// Whether what is kept there outlives the server.
+    pub(super) fn lasts(&self) -> bool {
+        matches!(self, Self::File(_))
+    }
 }
 
 /// The way to the thread.
 pub(super) struct Keeper {
-    queue: Sender<Job>,
+    queue: Arc<Sender<Job>>,
 }
 
 /// What the thread is to do.
 enum Job {
-    Op { session: u64, number: u64, op: Op },
+    Op {
+        session: u64,
+        number: u64,
+        op: Op,
+    },
+    /// Scripts have something to keep.
+    Kept,
     End(oneshot::Sender<()>),
 }
 
 /// What waits at the thread's other end until the server's shared part is there.
-pub(super) struct Queue(Receiver<Job>);
+pub(super) struct Queue {
+    jobs: Receiver<Job>,
+    /// For scripts, who alone do not keep the thread from ending.
+    queue: Weak<Sender<Job>>,
+}
 
 impl Keeper {
     pub(super) fn new() -> (Self, Queue) {
         let (queue, jobs) = channel();
-        (Self { queue }, Queue(jobs))
+        let queue = Arc::new(queue);
+        let calls = Arc::downgrade(&queue);
+        (Self { queue }, Queue { jobs, queue: calls })
     }
 
     /// Has an operation done; the answer comes through the lobby.
@@ -101,7 +123,8 @@ impl House for Weak<Shared> {
     }
 }
 
-/// Starts the thread. It ends when it is told to, or when nobody can ask any more.
+/// Starts the thread. It ends when it is told to, or when nobody can ask any more. `scripts` is what they keep beyond the
+/// process: what was kept is back there when this returns, unless the store fails.
 ///
 /// # Errors
 /// If the system has none.
@@ -110,9 +133,12 @@ pub(super) fn start(
     store: Box<dyn Store>,
     house: impl House,
     news: mpsc::Sender<News>,
+    scripts: Option<Scripts>,
 ) -> io::Result<()> {
-    let mut worker = Worker { store, house, news, failing: None };
-    thread::Builder::new().name("iqtap-store".to_owned()).spawn(move || worker.work(&queue.0)).map(drop)
+    let kept = scripts.map(|scripts| Kept::of(scripts, queue.queue));
+    let mut worker = Worker { store, house, news, kept, failing: None };
+    worker.restore_first();
+    thread::Builder::new().name("iqtap-store".to_owned()).spawn(move || worker.work(&queue.jobs)).map(drop)
 }
 
 /// Where it fails.
@@ -126,24 +152,45 @@ struct Worker<H> {
     store: Box<dyn Store>,
     house: H,
     news: mpsc::Sender<News>,
+    kept: Option<Kept>,
     failing: Option<Failing>,
 }
 
 impl<H: House> Worker<H> {
     fn work(&mut self, jobs: &Receiver<Job>) {
-        while let Ok(first) = jobs.recv() {
-            let Gathered { ops, askers, end } = gather(first, jobs);
+        let mut end = None;
+        while end.is_none()
+            && let Some(Gathered { ops, askers, called, end: last }) = self.next(jobs)
+        {
             if !ops.is_empty() {
                 let done = self.run(&ops);
                 self.tell(&ops, &done);
                 self.answer(askers, ops, done);
             }
-            if let Some(end) = end {
-                self.store = Box::new(MemoryStore::new()); // the file is closed, and can be opened by another process
-                let _ = end.send(()); // nobody may wait any more
-                return;
+            if let Some(kept) = &mut self.kept
+                && called
+            {
+                kept.call();
             }
+            self.write_if_due();
+            end = last;
         }
+        self.write_the_rest();
+        self.store = Box::new(MemoryStore::new()); // the file is closed, and can be opened by another process
+        let _ = end.map(|end| end.send(())); // nobody may wait any more
+    }
+
+    /// Waits for something to do, or until what scripts keep is to be written; none if nobody can ask any more.
+    fn next(&self, jobs: &Receiver<Job>) -> Option<Gathered> {
+        let first = match self.kept.as_ref().and_then(Kept::due) {
+            None => jobs.recv().ok()?,
+            Some(due) => match jobs.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Ok(job) => job,
+                Err(RecvTimeoutError::Timeout) => return Some(Gathered::default()),
+                Err(RecvTimeoutError::Disconnected) => return None,
+            },
+        };
+        Some(gather(first, jobs))
     }
 
     /// Does a batch. A bug in the store is a failure of it, not the end of this thread.
@@ -212,6 +259,8 @@ struct Gathered {
     ops: Vec<Op>,
     /// Who asks for each of them, and under which number.
     askers: Vec<(u64, u64)>,
+    /// Whether scripts have called.
+    called: bool,
     /// Nothing comes after it.
     end: Option<oneshot::Sender<()>>,
 }
@@ -227,6 +276,7 @@ fn gather(first: Job, jobs: &Receiver<Job>) -> Gathered {
                 gathered.askers.push((session, number));
                 gathered.ops.push(op);
             }
+            Job::Kept => gathered.called = true,
             Job::End(end) => {
                 gathered.end = Some(end);
                 break;

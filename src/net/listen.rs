@@ -40,7 +40,8 @@ pub struct Setup {
     pub upstream: Upstream,
     /// Fixed for each session.
     pub route: Route,
-    /// What sessions do, until [`Reloader::publish`] says otherwise.
+    /// What sessions do, until [`Reloader::publish`] says otherwise. What its scripts keep goes to the store; scripts that come
+    /// later share that, or what they keep ends with the server.
     pub policy: Policy,
     /// What clients see.
     pub certificate: ClientCertificate,
@@ -166,11 +167,13 @@ impl Server {
             return Err(BindError::Loop(setup.upstream));
         }
         let store = setup.store.open()?;
+        let lasts = setup.store.lasts();
+        let scripts = lasts.then(|| setup.policy.scripts.shared().clone());
         let watched = setup.sinks.iter().any(|sink| sink.wants_stanzas());
         let (teller, consumer) = Consumer::start(setup.sinks);
         let clock = Clock::start();
         let policies = Arc::new(Policies::new(setup.policy.timed_by(clock::nanos), clock.now()));
-        let (reloader, news) = Reloader::new(Arc::clone(&policies), clock);
+        let (reloader, news) = Reloader::new(Arc::clone(&policies), clock, lasts);
         let (keeper, queue) = Keeper::new();
         let shared = Arc::new(Shared {
             route: Arc::new(Route { started: clock.now(), ..setup.route }),
@@ -184,7 +187,8 @@ impl Server {
             stopping: AtomicBool::new(false),
             stop: Arc::default(),
         });
-        keeper::start(queue, store, Arc::downgrade(&shared), reloader.teller()).map_err(BindError::Thread)?;
+        let house = Arc::downgrade(&shared);
+        keeper::start(queue, store, house, reloader.teller(), scripts).map_err(BindError::Thread)?;
         // A policy that comes later may have scripts, though this one has none.
         super::watch::start(Arc::downgrade(&shared));
         let tasks = JoinSet::new();

@@ -68,12 +68,14 @@ pub struct Reloader {
     policies: Arc<Policies>,
     news: mpsc::Sender<News>,
     clock: Clock,
+    /// Whether what scripts keep outlives the server.
+    lasts: bool,
 }
 
 impl Reloader {
-    pub(super) fn new(policies: Arc<Policies>, clock: Clock) -> (Self, mpsc::Receiver<News>) {
+    pub(super) fn new(policies: Arc<Policies>, clock: Clock, lasts: bool) -> (Self, mpsc::Receiver<News>) {
         let (news, told) = mpsc::channel(NEWS);
-        (Self { policies, news, clock }, told)
+        (Self { policies, news, clock, lasts }, told)
     }
 
     /// Gives the policy the next number and puts it in force: new sessions begin with it, living ones go on with it after the

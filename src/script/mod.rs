@@ -319,6 +319,12 @@ impl ScriptSet {
         self
     }
 
+    /// What its scripts share.
+    #[must_use]
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// The files it was made of: scripts, in their order, each with the lists it reads.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {

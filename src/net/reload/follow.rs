@@ -211,6 +211,7 @@ impl Follow {
             Ok(policy) => {
                 self.files = made_of(&policy);
                 self.prints.add(&self.files);
+                self.warn_of_memory(&policy);
                 let policy = self.reloader.publish(policy);
                 let changed = std::mem::take(&mut self.changed);
                 let files = if asked { named(&self.config) } else { changed.into_iter().collect() };
@@ -223,6 +224,17 @@ impl Follow {
             }
         };
         self.reloader.tell(news);
+    }
+
+    /// The store is opened once, when the server starts: what begins to be kept later may find none that lasts.
+    fn warn_of_memory(&self, policy: &Policy) {
+        let begins = policy.scripts.keeps() && !self.reloader.in_force().scripts.keeps();
+        if begins && !self.reloader.lasts {
+            tracing::warn!(
+                "the scripts keep values beyond the process now (shared.keep), but there is no file for them: \
+                 what they keep ends with this process; start iqtap again, and it opens one"
+            );
+        }
     }
 
     /// Aside: nothing of it is seen by anybody.
