@@ -77,11 +77,11 @@ fn others_see_the_hash_of_the_photo_that_is_kept_here() {
         go("second was seen"),
         presence("later", ""),
         presence("wrong", wrong),
-        go("end"),
+        go("last"),
     ]);
     let mut balcony = somebody(iqtap.port, "juliet", "balcony", &steps);
-    let mut chamber = somebody(iqtap.port, "juliet", "chamber", &json!(["login", presence("early", ""), go("end")]));
-    let mut garden = somebody(iqtap.port, "juliet", "garden", &json!(["login", go("end"), "ping"]));
+    let mut chamber = somebody(iqtap.port, "juliet", "chamber", &json!(["login", presence("early", ""), go("last")]));
+    let mut garden = somebody(iqtap.port, "juliet", "garden", &json!(["login", go("last"), "ping"]));
     garden.reach("login");
     romeo.reach("hers come");
     for seen in ["first elsewhere", "second elsewhere", "wrong"] {
@@ -96,7 +96,7 @@ fn others_see_the_hash_of_the_photo_that_is_kept_here() {
 
     let mut iqtap = start();
     let again = presence("again", "");
-    let steps = json!(["login", again, go("seen"), { "do": "vcard_set", "fn": "Juliet" }, "vcard_get", go("end")]);
+    let steps = json!(["login", again, go("seen"), { "do": "vcard_set", "fn": "Juliet" }, "vcard_get", go("last")]);
     let mut balcony = somebody(iqtap.port, "juliet", "balcony", &steps);
     romeo.reach("started again");
     balcony.go();
@@ -128,7 +128,8 @@ fn without_iqtap_nobody_speaks_of_the_photo() {
     let steps = json!(["login", "presence", hears("later", BALCONY, "later", None)]);
     let mut romeo = somebody(port, "romeo", "orchard", &steps);
     romeo.reach("presence");
-    let steps = json!(["login", presence("early", ""), publish("publish", FIRST[0]), presence("later", ""), go("end")]);
+    let steps =
+        json!(["login", presence("early", ""), publish("publish", FIRST[0]), presence("later", ""), go("last")]);
     let mut balcony = somebody(port, "juliet", "balcony", &steps);
     balcony.reach("publish");
     romeo.rest().ok("later");

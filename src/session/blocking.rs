@@ -41,9 +41,10 @@ impl Core {
         let silent = match (kind, said.as_deref()) {
             (_, Some("error")) | (Kind::Iq, Some("result")) => true,
             (Kind::Presence, _) => side == Side::Server,
-            // Nobody is there to see an error that many would get.
+            // An error leaves under the full JID: who has asked for another one would learn that it is there.
             (Kind::Message, Some("groupchat" | "headline")) => side == Side::Server,
-            (Kind::Message | Kind::Iq, _) => false,
+            (Kind::Message, _) => side == Side::Server && self.account.peer(stanza.to().as_deref()) != Peer::OwnFull,
+            (Kind::Iq, _) => false,
         };
         Some(match (silent, side) {
             (true, _) => Decision::Drop(BY.to_owned()),
