@@ -15,11 +15,11 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// Changes in one operation...
-const CHANGES: usize = 256;
+pub(super) const CHANGES: usize = 256;
 /// ...and operations in one write: as many keys as may be kept.
-const WRITES: usize = 40;
+pub(super) const WRITES: usize = 40;
 /// Between two writes.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 /// After one that has failed.
 const RETRY: Duration = Duration::from_secs(1);
 /// Values that cannot be put back are told of one by one, but not more of them.

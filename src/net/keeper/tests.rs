@@ -1,5 +1,7 @@
 //! The thread and the lobby, with mailboxes that nobody drives a session for.
 
+mod kept;
+
 use super::super::clock::Clock;
 use super::super::lobby::{Mailbox, Word};
 use super::*;
@@ -21,10 +23,19 @@ struct Lab {
 
 impl Lab {
     fn new(store: impl Store + 'static) -> Self {
+        Self::with(store, None)
+    }
+
+    /// Also what scripts keep.
+    fn keeping(store: impl Store + 'static, scripts: &Scripts) -> Self {
+        Self::with(store, Some(scripts.clone()))
+    }
+
+    fn with(store: impl Store + 'static, scripts: Option<Scripts>) -> Self {
         let lobby = Arc::new(Lobby::new(VaultLimits::default(), Clock::start()));
         let (keeper, queue) = Keeper::new();
         let (teller, news) = mpsc::channel(16);
-        start(queue, Box::new(store), Arc::clone(&lobby), teller, None).unwrap();
+        start(queue, Box::new(store), Arc::clone(&lobby), teller, scripts).unwrap();
         Self { lobby, keeper, news }
     }
 
