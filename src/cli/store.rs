@@ -21,11 +21,13 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "The store holds what clients have had iqtap keep in the server's place: vCards, blocked addresses, private storage
-(bookmarks, and the passwords of rooms in them), and what scripts share. It is open to its owner only; an export is, too.
+(bookmarks, and the passwords of rooms in them), and what scripts keep for all sessions (space \"shared\", account \"\"). It is open to
+its owner only; an export is, too.
 
 Examples:
   iqtap store list                                  what is kept, for whom
   iqtap store list --space jabber:iq:private        only that namespace's
+  iqtap store list --space shared                   only what scripts keep
   iqtap store export -o kept.json                   everything, secrets included
   iqtap store clear --account juliet@example.org    says what would go; --yes does it
 
