@@ -138,7 +138,7 @@ pub(super) fn start(
     let kept = scripts.map(|scripts| Kept::of(scripts, queue.queue));
     let mut worker = Worker { store, house, news, kept, failing: None };
     worker.restore_first();
-    thread::Builder::new().name("iqtap-store".to_owned()).spawn(move || worker.work(&queue.jobs)).map(drop)
+    thread::Builder::new().name("iqtap-store".to_owned()).spawn(move || worker.work(queue.jobs)).map(drop)
 }
 
 /// Where it fails.
@@ -157,10 +157,10 @@ struct Worker<H> {
 }
 
 impl<H: House> Worker<H> {
-    fn work(&mut self, jobs: &Receiver<Job>) {
+    fn work(&mut self, jobs: Receiver<Job>) {
         let mut end = None;
         while end.is_none()
-            && let Some(Gathered { ops, askers, called, end: last }) = self.next(jobs)
+            && let Some(Gathered { ops, askers, called, end: last }) = self.next(&jobs)
         {
             if !ops.is_empty() {
                 let done = self.run(&ops);
@@ -176,6 +176,7 @@ impl<H: House> Worker<H> {
             end = last;
         }
         self.write_the_rest();
+        drop(jobs); // who asks from now on is told so
         self.store = Box::new(MemoryStore::new()); // the file is closed, and can be opened by another process
         let _ = end.map(|end| end.send(())); // nobody may wait any more
     }
