@@ -5,6 +5,7 @@
 
 use super::core::Core;
 use super::decide::Decision;
+use super::discovery::Discovery;
 use super::iq::{Role, the_request};
 use super::iq_ledger::At;
 use super::{Act, Origin, Outbox, Pair};
@@ -30,6 +31,8 @@ pub(super) struct Answering {
     deferred: Vec<Deferred>,
     /// How many operations were numbered.
     numbered: u64,
+    /// What is known of the server's disco#info.
+    pub(super) discovery: Discovery,
 }
 
 /// A request that is answered once the store has done its part.
@@ -66,12 +69,19 @@ impl Answering {
     pub(super) fn weight(&self) -> usize {
         let waiting = self.waiting.iter().map(|waiting| size_of::<Waiting>() + waiting.by.len() + weight(&waiting.op));
         let deferred = self.deferred.iter().map(|deferred| size_of::<Deferred>() + deferred.iq.capacity());
-        waiting.chain(deferred).sum()
+        waiting.chain(deferred).sum::<usize>() + self.discovery.weight()
+    }
+
+    /// A number for an operation of the store.
+    pub(super) fn next_number(&mut self) -> u64 {
+        self.numbered += 1;
+        self.numbered
     }
 
     /// A request is done with.
     pub(super) fn forget(&mut self, remembered: u64) {
         self.deferred.retain(|deferred| deferred.remembered != remembered);
+        self.discovery.forget(remembered);
     }
 
     /// Whether the request remembered by this number waits for the store.
@@ -153,7 +163,7 @@ impl Core {
             since: self.route.started,
         };
         let by = format!("answer {}", ns::short(&payload.ns).unwrap_or(&payload.ns));
-        Some((self.policy.answers.answer(&asked), by))
+        Some((self.answering.discovery.answer(&self.policy.answers, &asked), by))
     }
 
     /// A request of the client's leaves, as it came or as `changed`: if it falls back on us, it is kept until it is answered.
@@ -230,8 +240,7 @@ impl Core {
     /// A request waits for the store from now on.
     pub(super) fn ask_store(&mut self, stored: Stored, by: String, out: &mut Outbox) {
         let Stored { op, then, remembered } = stored;
-        self.answering.numbered += 1;
-        let number = self.answering.numbered;
+        let number = self.answering.next_number();
         out.acts.push(Act::Store(number, op.clone()));
         self.answering.waiting.push(Waiting { number, remembered, op, then, by });
     }
@@ -239,17 +248,21 @@ impl Core {
     /// Goes on with what an earlier connection has waited for: its operations are asked again, for nothing they do is changed by
     /// being done twice.
     pub(super) fn take_over_answers(&mut self, answering: Answering, out: &mut Outbox) {
-        let Answering { waiting, deferred, .. } = answering;
+        let Answering { waiting, deferred, discovery, .. } = answering;
         self.answering.deferred = deferred;
+        self.answering.discovery.take_over(discovery);
         for Waiting { remembered, op, then, by, .. } in waiting {
             self.ask_store(Stored { op, then, remembered }, by, out);
         }
+        self.ask_for_info(out);
     }
 
     /// The store has done what was asked of it: the request that has waited for it is answered.
     pub(super) fn stored(&mut self, number: u64, done: Done, out: &mut Outbox) {
         let waiting = &mut self.answering.waiting;
-        let Some(at) = waiting.iter().position(|waiting| waiting.number == number) else { return };
+        let Some(at) = waiting.iter().position(|waiting| waiting.number == number) else {
+            return self.caps_stored(number, done, out);
+        };
         let Waiting { remembered, then, by, .. } = waiting.remove(at);
         let answer = self.policy.answers.stored(then, done);
         if let Some(at) = self.iqs.remembered(Side::Client, remembered) {

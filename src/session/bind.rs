@@ -69,6 +69,7 @@ impl Core {
         self.iqs.bound(|address| self.account.peer(address));
         self.jid = Some(jid);
         self.scripts_bound(out);
+        self.ask_for_info(out);
     }
 }
 

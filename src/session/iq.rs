@@ -5,6 +5,7 @@
 
 use super::core::Core;
 use super::decide::Decision;
+use super::discovery::BY;
 use super::iq_ledger::{Asker, At, Found, Request, Row, State};
 use super::pipeline::Stage;
 use super::{Origin, Outbox, Pair};
@@ -167,6 +168,7 @@ impl Core {
                 self.asks.answered(&own);
                 Some(Decision::Drop("the script that asked".to_owned()))
             }
+            (Asker::Iqtap, _) => Some(Decision::Drop(BY.to_owned())),
             (Asker::Peer, State::Answered) => {
                 self.iqs.close(at);
                 if tells {
@@ -233,6 +235,7 @@ impl Core {
             Ok(duplicate) => {
                 if side == Side::Client && !stopped {
                     self.defer(remembered, view, changed);
+                    self.answering.discovery.leaves(remembered);
                 }
                 let tells = self.policy.rules.get(side, Rule::DuplicateId) != Mode::Off;
                 if duplicate && timed && tells && !id.is_empty() {
@@ -271,8 +274,10 @@ impl Core {
         match &mut decision {
             Decision::Forward | Decision::Change(..) => {
                 // It need not be what it was.
-                if let Some(row) = self.iqs.row(at).filter(|row| timed && !answered && row.remembered > 0) {
-                    self.remember_request(row.remembered, side, view);
+                let row = self.iqs.row(at).filter(|row| timed && !answered && row.remembered > 0);
+                if let Some(remembered) = row.map(|row| row.remembered) {
+                    self.answering.discovery.leaves(remembered);
+                    self.remember_request(remembered, side, view);
                 }
                 return decision;
             }

@@ -47,6 +47,8 @@ pub(super) enum Asker {
     Peer,
     /// A script, in the name of that side's peer: the answer is for nobody else.
     Script,
+    /// We, in the name of that side's peer, to know it ourselves.
+    Iqtap,
 }
 
 /// A request under way.

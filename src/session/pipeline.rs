@@ -91,12 +91,14 @@ impl Core {
         }
         if kind == Kind::Iq && side == Side::Client {
             decision = self.answer_here(view, decision, out);
-            if self.over {
-                return;
-            }
+            decision = self.ask_by_its_node(view, decision, out);
         }
         if kind == Kind::Iq && side == Side::Server {
             decision = self.fall_back(view, role, decision, out);
+            decision = self.tell_the_truth(view, role, decision, out);
+        }
+        if self.over {
+            return;
         }
         if let Decision::Hold(micros, by, edited) = decision {
             let what = format!("lets the {} wait {} ms", kind.name(), micros / 1000);
