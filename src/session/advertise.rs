@@ -14,7 +14,7 @@
 use super::core::{Core, ServerPhase};
 use super::discovery::BY;
 use super::iq_ledger::{Asker, Request};
-use super::{Act, Origin, Outbox};
+use super::{Origin, Outbox};
 use crate::answer::{Caps, Informant, Target, caps, disco};
 use crate::keep::{Change, Done, NOBODY, Op, Space, Trouble};
 use crate::xml::Element;
@@ -80,11 +80,11 @@ impl Core {
             _ if !self.authenticated => drop(Caps::strip(features)),
             Informant::Nobody => drop(Caps::strip(features)),
             Informant::Here(query) => self.speak_of(features, &query),
-            Informant::Server if caps.key().len() > NAME_BYTES => drop(Caps::strip(features)),
+            // It will never be known.
+            Informant::Server if !caps.can_verify() || caps.key().len() > NAME_BYTES => drop(Caps::strip(features)),
             Informant::Server => {
                 let get = Op::Get { account: NOBODY.to_owned(), space: SPACE, name: caps.key() };
-                let number = self.answering.next_number();
-                out.acts.push(Act::Store(number, get));
+                let number = self.ask_operation(get, out);
                 self.answering.discovery.held = Some(Box::new(Held { number, joining, caps }));
                 self.server = ServerPhase::Held;
                 return;
@@ -107,9 +107,7 @@ impl Core {
         let Some(learning) = discovery.learning.take_if(|learning| learning.number == number) else { return };
         if matches!(done, Err(Trouble::Full(_))) {
             let Learning { name, value, .. } = learning;
-            let changes = vec![Change::Clear(SPACE), Change::Put(SPACE, name, value)];
-            let number = self.answering.next_number();
-            out.acts.push(Act::Store(number, Op::Write { account: NOBODY.to_owned(), changes, most: MOST_KEPT }));
+            self.ask_operation(write(vec![Change::Clear(SPACE), Change::Put(SPACE, name, value)]), out);
         }
     }
 
@@ -185,9 +183,11 @@ impl Core {
         if value.len() > MOST_BYTES || caps::read(&value).is_none() {
             return;
         }
-        let number = self.answering.next_number();
-        let changes = vec![Change::Put(SPACE, name.clone(), value.clone())];
-        out.acts.push(Act::Store(number, Op::Write { account: NOBODY.to_owned(), changes, most: MOST_KEPT }));
+        let number = self.ask_operation(write(vec![Change::Put(SPACE, name.clone(), value.clone())]), out);
         self.answering.discovery.learning = Some(Learning { number, name, value });
     }
+}
+
+fn write(changes: Vec<Change>) -> Op {
+    Op::Write { account: NOBODY.to_owned(), changes, most: MOST_KEPT }
 }

@@ -72,12 +72,6 @@ impl Answering {
         waiting.chain(deferred).sum::<usize>() + self.discovery.weight()
     }
 
-    /// A number for an operation of the store.
-    pub(super) fn next_number(&mut self) -> u64 {
-        self.numbered += 1;
-        self.numbered
-    }
-
     /// A request is done with.
     pub(super) fn forget(&mut self, remembered: u64) {
         self.deferred.retain(|deferred| deferred.remembered != remembered);
@@ -240,9 +234,15 @@ impl Core {
     /// A request waits for the store from now on.
     pub(super) fn ask_store(&mut self, stored: Stored, by: String, out: &mut Outbox) {
         let Stored { op, then, remembered } = stored;
-        let number = self.answering.next_number();
-        out.acts.push(Act::Store(number, op.clone()));
+        let number = self.ask_operation(op.clone(), out);
         self.answering.waiting.push(Waiting { number, remembered, op, then, by });
+    }
+
+    /// The store is to do this; gives the number under which it answers.
+    pub(super) fn ask_operation(&mut self, op: Op, out: &mut Outbox) -> u64 {
+        self.answering.numbered += 1;
+        out.acts.push(Act::Store(self.answering.numbered, op));
+        self.answering.numbered
     }
 
     /// Goes on with what an earlier connection has waited for: its operations are asked again, for nothing they do is changed by

@@ -76,10 +76,10 @@ impl Discovery {
         answer
     }
 
-    /// The request at hand leaves, and is remembered by this number.
+    /// The request at hand leaves, and is remembered by this number. One that is sent again need not be what it was.
     pub(super) fn leaves(&mut self, remembered: u64) {
+        self.forget(remembered);
         if let Some(node) = self.renamed.take().filter(|_| remembered > 0) {
-            self.forget(remembered);
             self.under_way.push(Renamed { remembered, node });
         }
     }

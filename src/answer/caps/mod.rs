@@ -71,6 +71,13 @@ impl Caps {
             .any(|known| known == node)
     }
 
+    /// Whether it could be told that an answer is the one they speak of.
+    #[must_use]
+    pub fn can_verify(&self) -> bool {
+        let classic = self.classic.iter().map(|[algorithm, ..]| algorithm);
+        classic.chain(self.modern.iter().map(|(algorithm, _)| algorithm)).any(|algorithm| hash::knows(algorithm))
+    }
+
     /// Bytes of memory this takes, about.
     #[must_use]
     pub fn weight(&self) -> usize {

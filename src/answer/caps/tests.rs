@@ -219,7 +219,9 @@ fn an_answer_is_believed_if_it_has_the_hashes() {
         (classic("sha-1", SIMPLE_VER) + &*modern(&[("sha-256", "x")]), false),
         (classic("md5", "x") + &*modern(&[("sha-256", &right)]), true),
     ] {
-        assert_eq!(Caps::of(&features(&inside)).unwrap().verify(&simple()), believed, "{inside}");
+        let caps = Caps::of(&features(&inside)).unwrap();
+        assert_eq!(caps.verify(&simple()), believed, "{inside}");
+        assert!(caps.can_verify() || !believed, "{inside}");
     }
     let ill = info(&vars(&["a", "a"]));
     assert!(!Caps::of(&features(&classic("sha-1", "x"))).unwrap().verify(&ill));
@@ -249,6 +251,19 @@ fn features_are_made_to_speak_of_the_edited_answer() {
         (String::new(), None),
     ] {
         assert_eq!(mapping.to_server(&node), known, "{node}");
+    }
+}
+
+#[test]
+fn it_is_known_what_could_be_believed() {
+    for (inside, could) in [
+        (classic("sha-1", "x"), true),
+        (classic("md5", "x"), false),
+        (modern(&[("sha3-256", "x"), ("sha-256", "x")]), true),
+        (modern(&[("sha3-256", "x")]), false),
+        ("<c xmlns='http://jabber.org/protocol/caps' node='n' ver='0.9'/>".to_owned(), false),
+    ] {
+        assert_eq!(Caps::of(&features(&inside)).unwrap().can_verify(), could, "{inside}");
     }
 }
 
