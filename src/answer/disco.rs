@@ -2,7 +2,7 @@
 
 use super::{Answer, Answers, Asked, Mode, Target, error, unavailable};
 use crate::xml::{Element, Node};
-use crate::xmpp::{Condition, ns};
+use crate::xmpp::{Condition, Timestamp, ns};
 
 /// Shows that the answer has passed through here, if that is wanted.
 const MARK: &str = "urn:iqtap:0";
@@ -85,7 +85,34 @@ fn add(query: &mut Element, namespace: &str) -> bool {
     true
 }
 
+/// Whose it is to say what the server is and can.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Informant {
+    /// The server's.
+    Server,
+    /// Ours, and this is what we say.
+    Here(Element),
+    /// Nobody's: who asks is answered with an error.
+    Nobody,
+}
+
 impl Answers {
+    /// Whose it is to say what the server is and can to this account.
+    #[must_use]
+    pub fn informant(&self, account: &str, now: Timestamp, since: Timestamp) -> Informant {
+        let payload = &Element::new(ns::DISCO_INFO, "query");
+        let written = self.fixed.iter().any(|fixed| payload.is(&fixed.namespace, &fixed.element));
+        match self.mode(ns::DISCO_INFO) {
+            Mode::Deny(_) if !written => return Informant::Nobody,
+            Mode::Forward | Mode::Fallback if !written => return Informant::Server,
+            _ => {}
+        }
+        match self.answer(&Asked { set: false, payload, target: Target::Server, account, now, since }) {
+            Answer::Result(Some(query)) if query.is(ns::DISCO_INFO, "query") => Informant::Here(query),
+            _ => Informant::Nobody,
+        }
+    }
+
     /// Whether anything of the server's own disco#info could be otherwise.
     #[must_use]
     pub fn alters_info(&self) -> bool {
@@ -215,6 +242,26 @@ mod tests {
         assert!(with(&[(ns::PING, Mode::Fallback)]).alters_info());
         assert!(with(&[(ns::MAM, DENY)]).alters_info());
         assert!(!with(&[(ns::PING, Mode::Forward)]).alters_info());
+    }
+
+    fn informant(answers: &Answers) -> Informant {
+        answers.informant("juliet@example.org", Timestamp(1), Timestamp(0))
+    }
+
+    #[test]
+    fn it_is_known_whose_it_is_to_inform() {
+        for mode in [Mode::Forward, Mode::Fallback] {
+            assert_eq!(informant(&with(&[(ns::DISCO_INFO, mode), (ns::PING, Mode::Local)])), Informant::Server);
+        }
+        let Informant::Here(said) = informant(&local()) else { panic!("not here") };
+        assert_eq!(Some(said), crate::answer::caps::read(asks(&local(), Target::Server, INFO).as_bytes()));
+        let mut denied = with(&[(ns::DISCO_INFO, DENY)]);
+        assert_eq!(informant(&denied), Informant::Nobody);
+        let written = query(&features(&["urn:x"]));
+        denied.fix(ns::DISCO_INFO, "query", &written).unwrap();
+        assert_eq!(informant(&denied), Informant::Here(parse_str(&written).unwrap()));
+        denied.fix(ns::DISCO_INFO, "query", "<other xmlns='urn:other'/>").unwrap();
+        assert_eq!(informant(&denied), Informant::Nobody);
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod version;
 
 pub use blocking::Blocked;
 pub use caps::{Caps, Mapping};
+pub use disco::Informant;
 pub use time::is_offset;
 pub use version::Software;
 

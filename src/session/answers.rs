@@ -6,6 +6,7 @@
 use super::blocking::read;
 use super::core::Core;
 use super::decide::{Decision, as_it_leaves};
+use super::discovery::Discovery;
 use super::iq::{Role, the_request};
 use super::iq_ledger::At;
 use super::{Act, Origin, Outbox, Pair};
@@ -30,6 +31,8 @@ pub(super) struct Answering {
     deferred: Vec<Deferred>,
     /// How many operations were numbered.
     numbered: u64,
+    /// What is known of the server's disco#info.
+    pub(super) discovery: Discovery,
 }
 
 /// A request that is answered once the store has done its part.
@@ -68,12 +71,13 @@ impl Answering {
     pub(super) fn weight(&self) -> usize {
         let waiting = self.waiting.iter().map(|waiting| size_of::<Waiting>() + waiting.by.len() + weight(&waiting.op));
         let deferred = self.deferred.iter().map(|deferred| size_of::<Deferred>() + deferred.iq.capacity());
-        waiting.chain(deferred).sum()
+        waiting.chain(deferred).sum::<usize>() + self.discovery.weight()
     }
 
     /// A request is done with.
     pub(super) fn forget(&mut self, remembered: u64) {
         self.deferred.retain(|deferred| deferred.remembered != remembered);
+        self.discovery.forget(remembered);
     }
 
     /// Whether the request remembered by this number waits for the store.
@@ -157,7 +161,7 @@ impl Core {
             since: self.route.started,
         };
         let by = format!("answer {}", ns::short(&payload.ns).unwrap_or(&payload.ns));
-        Some((self.policy.answers.answer(&asked), by))
+        Some((self.answering.discovery.answer(&self.policy.answers, &asked), by))
     }
 
     /// A request of the client's leaves, as it came or as `changed`: if it falls back on us, it is kept until it is answered.
@@ -248,18 +252,22 @@ impl Core {
     /// Goes on with what an earlier connection has waited for: its operations are asked again, for nothing they do is changed by
     /// being done twice.
     pub(super) fn take_over_answers(&mut self, answering: Answering, out: &mut Outbox) {
-        let Answering { waiting, deferred, .. } = answering;
+        let Answering { waiting, deferred, discovery, .. } = answering;
         self.answering.deferred = deferred;
+        self.answering.discovery.take_over(discovery);
         for Waiting { remembered, op, then, by, .. } in waiting {
             self.ask_store(Stored { op, then, remembered }, by, out);
         }
+        self.ask_for_info(out);
     }
 
     /// The store has done what was asked of it: the request that has waited for it is answered.
     pub(super) fn stored(&mut self, number: u64, done: Done, out: &mut Outbox) {
         let waiting = &mut self.answering.waiting;
         let Some(at) = waiting.iter().position(|waiting| waiting.number == number) else {
-            self.profile_stored(number, &done, out);
+            if !self.profile_stored(number, &done, out) {
+                self.caps_stored(number, done, out);
+            }
             return;
         };
         let Waiting { remembered, then, by, .. } = waiting.remove(at);

@@ -70,6 +70,7 @@ impl Core {
         self.jid = Some(jid);
         self.scripts_bound(out);
         self.want_profile(out);
+        self.ask_for_info(out);
     }
 }
 

@@ -79,7 +79,7 @@ impl Core {
             peer: Peer::Absent,
             bound: true,
             timed: false,
-            asker: Asker::Answers,
+            asker: Asker::Push,
             number: 0,
             remembered: 0,
             namespace: None,

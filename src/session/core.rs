@@ -4,7 +4,7 @@
 //! client leg:  Header -> StartTls -> Handshake -> Header -> Held -> Joined <-> SaslHeld
 //!                 ^                                                    |
 //!                 +------------------- restart after SASL ------------+
-//! server leg:  Idle -> Dialing -> Header -> Features -> Proceed -> Handshake -> Header -> Features -> Joined
+//! server leg:  Idle -> Dialing -> Header -> Features -> Proceed -> Handshake -> Header -> Features (-> Held) -> Joined
 //!                                    ^                                                                 |
 //!                                    +---------------------------- Parked <--- restart after SASL ----+
 //! ```
@@ -53,6 +53,8 @@ pub(super) enum ServerPhase {
     Header,
     /// Its features are awaited.
     Features,
+    /// They are here; the store is asked for what they speak of.
+    Held,
     /// Our `<starttls/>` is out.
     Proceed,
     /// Between `<proceed/>` and the end of the TLS handshake.
@@ -266,7 +268,7 @@ impl Core {
             Side::Server => match self.server {
                 ServerPhase::Idle | ServerPhase::Dialing => Gate::Shut,
                 ServerPhase::Handshake => Gate::Handshake,
-                ServerPhase::Parked => Gate::Held,
+                ServerPhase::Parked | ServerPhase::Held => Gate::Held,
                 ServerPhase::Header | ServerPhase::Features | ServerPhase::Proceed | ServerPhase::Joined => Gate::Open,
             },
         }

@@ -5,6 +5,7 @@
 
 use super::core::Core;
 use super::decide::Decision;
+use super::discovery::BY;
 use super::iq_ledger::{Asker, At, Found, Request, Row, State};
 use super::pipeline::Stage;
 use super::{Origin, Outbox, Pair};
@@ -167,9 +168,10 @@ impl Core {
                 self.asks.answered(&own);
                 Some(Decision::Drop("the script that asked".to_owned()))
             }
-            (Asker::Answers, _) => {
+            (Asker::Iqtap, _) => Some(Decision::Drop(BY.to_owned())),
+            (Asker::Push, _) => {
                 self.iqs.close(at);
-                Some(Decision::Drop("answer".to_owned()))
+                Some(Decision::Drop("the push".to_owned()))
             }
             (Asker::Peer, State::Answered) => {
                 self.iqs.close(at);
@@ -237,6 +239,7 @@ impl Core {
             Ok(duplicate) => {
                 if side == Side::Client && !stopped {
                     self.defer(remembered, view, changed);
+                    self.answering.discovery.leaves(remembered);
                 }
                 let tells = self.policy.rules.get(side, Rule::DuplicateId) != Mode::Off;
                 if duplicate && timed && tells && !id.is_empty() {
@@ -275,8 +278,10 @@ impl Core {
         match &mut decision {
             Decision::Forward | Decision::Change(..) => {
                 // It need not be what it was.
-                if let Some(row) = self.iqs.row(at).filter(|row| timed && !answered && row.remembered > 0) {
-                    self.remember_request(row.remembered, side, view);
+                let row = self.iqs.row(at).filter(|row| timed && !answered && row.remembered > 0);
+                if let Some(remembered) = row.map(|row| row.remembered) {
+                    self.answering.discovery.leaves(remembered);
+                    self.remember_request(remembered, side, view);
                 }
                 return decision;
             }

@@ -47,8 +47,10 @@ pub(super) enum Asker {
     Peer,
     /// A script, in the name of that side's peer: the answer is for nobody else.
     Script,
-    /// We, for what is answered here: the answer is for nobody.
-    Answers,
+    /// We, in the name of that side's peer, to know it ourselves.
+    Iqtap,
+    /// We, to tell that side's peer something: the answer is for nobody.
+    Push,
 }
 
 /// A request under way.

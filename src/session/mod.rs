@@ -3,12 +3,14 @@
 //! Takes inputs with the time at which they happened, gives bytes to send, acts for the shell, and notes.
 //! Must not touch a socket, read a clock, wait, or draw a random number that the seed does not give.
 
+mod advertise;
 mod answers;
 mod bind;
 mod blocking;
 mod closing;
 mod core;
 mod decide;
+mod discovery;
 mod happenings;
 mod hold;
 mod io;

@@ -3,6 +3,7 @@
 //! Takes what comes in before the streams are joined, gives headers, features and acts. Must not let a byte of one
 //! side reach the other before both are ready (RFC 6120 §4.3, §5.4).
 
+use super::advertise::Joining;
 use super::core::{ClientPhase, Core, SaslWatch, ServerPhase};
 use super::{Act, Fate, How, Note, Origin, Outbox, TlsInfo, What};
 use crate::policy::{ClientTls, ServerTls, SmMode};
@@ -176,8 +177,9 @@ impl Core {
         self.send_element(Side::Server, What::Other, &starttls, origin, out);
     }
 
-    /// Both legs are ready: the client sees the server's header and its features, edited.
+    /// Both legs are ready: the client will see the server's header and its features, edited.
     fn join(&mut self, features: Option<Element>, out: &mut Outbox) {
+        let number = self.items;
         let features = features.map(|features| self.scripts_edit(features, out));
         if self.over {
             return;
@@ -193,17 +195,23 @@ impl Core {
         if edited.as_ref().is_some_and(|(_, edited)| edited.no_mechanism_left) {
             return self.upstream_failed("the server offers no login mechanism that can be relayed", out);
         }
+        let (mut features, mut stripped) = (None, Vec::new());
+        if let Some((said, edited)) = edited {
+            self.sasl.stripped_binding |= edited.channel_binding;
+            (features, stripped) = (Some(said), edited.stripped);
+        }
+        self.advertise(Joining { number, features, stripped }, out);
+    }
+
+    /// The client sees the server's header and its features.
+    pub(super) fn join_with(&mut self, joining: Joining, out: &mut Outbox) {
+        let Joining { number, features, stripped } = joining;
         self.server = ServerPhase::Joined;
         let header = self.server_header.clone();
         self.send_header(Side::Client, &header, out);
-        let mut stripped = Vec::new();
-        if let Some((features, edited)) = edited {
-            self.sasl.stripped_binding |= edited.channel_binding;
-            stripped = edited.stripped;
-            if self.header.has_features() {
-                let origin = Origin::Rewritten(self.items, "features".to_owned());
-                self.send_element(Side::Client, What::Other, &features, origin, out);
-            }
+        if let Some(features) = features.filter(|_| self.header.has_features()) {
+            let origin = Origin::Rewritten(number, "features".to_owned());
+            self.send_element(Side::Client, What::Other, &features, origin, out);
         }
         self.client = ClientPhase::Joined;
         self.resume(Side::Client);

@@ -89,17 +89,9 @@ impl Core {
             (decision, after) = self.scripted(side, kind, view, role, decision, &mut found, out);
             (decision, role) = self.keep_id(role, view, decision, out);
         }
-        if self.profile.is_some() {
-            decision = self.weigh_profile(side, kind, view, decision, out);
-        }
-        if kind == Kind::Iq && side == Side::Client {
-            decision = self.answer_here(view, decision, out);
-        }
+        decision = self.in_its_place(side, kind, view, role, decision, out);
         if self.over {
             return;
-        }
-        if kind == Kind::Iq && side == Side::Server {
-            decision = self.fall_back(view, role, decision, out);
         }
         if let Decision::Hold(micros, by, edited) = decision {
             let what = format!("lets the {} wait {} ms", kind.name(), micros / 1000);
@@ -120,6 +112,34 @@ impl Core {
             self.script_wants(after, stage.again, out);
         }
         self.script_replied(side, view, out);
+    }
+
+    /// What is done in the server's place: who is blocked is held back, requests are answered, and what the server says of itself is
+    /// made true.
+    fn in_its_place(
+        &mut self,
+        side: Side,
+        kind: Kind,
+        view: &View<'_>,
+        role: Role,
+        mut decision: Decision,
+        out: &mut Outbox,
+    ) -> Decision {
+        if self.profile.is_some() {
+            decision = self.weigh_profile(side, kind, view, decision, out);
+        }
+        match (kind, side) {
+            _ if self.over => decision,
+            (Kind::Iq, Side::Client) => {
+                let decision = self.answer_here(view, decision, out);
+                self.ask_by_its_node(view, decision, out)
+            }
+            (Kind::Iq, Side::Server) => {
+                let decision = self.fall_back(view, role, decision, out);
+                self.tell_the_truth(view, role, decision, out)
+            }
+            (Kind::Message | Kind::Presence, _) => decision,
+        }
     }
 
     /// Who may send this, as far as that can be seen: once the server has told who the client is.

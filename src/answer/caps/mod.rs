@@ -62,6 +62,31 @@ impl Caps {
         }
     }
 
+    /// Whether a client that was told this asks for that answer by this node.
+    #[must_use]
+    pub fn names(&self, node: &str) -> bool {
+        let classic = self.classic.iter().map(|[_, of, ver]| classic_node(of, ver));
+        classic
+            .chain(self.modern.iter().map(|(algorithm, hash)| modern_node(algorithm, hash)))
+            .any(|known| known == node)
+    }
+
+    /// Whether it could be told that an answer is the one they speak of.
+    #[must_use]
+    pub fn can_verify(&self) -> bool {
+        let classic = self.classic.iter().map(|[algorithm, ..]| algorithm);
+        classic.chain(self.modern.iter().map(|(algorithm, _)| algorithm)).any(|algorithm| hash::knows(algorithm))
+    }
+
+    /// Bytes of memory this takes, about.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let classic = self.classic.iter().flatten().map(String::len);
+        let modern =
+            self.modern.iter().map(|(algorithm, hash)| size_of::<(String, String)>() + algorithm.len() + hash.len());
+        classic.chain(modern).sum()
+    }
+
     /// Whether this is the answer that they speak of: all hashes that we can compute, and at least one, are its own.
     #[must_use]
     pub fn verify(&self, query: &Element) -> bool {
@@ -107,6 +132,9 @@ impl Caps {
     }
 }
 
+/// Nodes that clients were told, all in all: of the last features and of some before.
+const MOST_TOLD: usize = 32;
+
 /// Which node of the server's stands behind a node that clients were told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mapping {
@@ -119,6 +147,27 @@ impl Mapping {
     #[must_use]
     pub fn to_server(&self, node: &str) -> Option<&str> {
         self.nodes.iter().find(|(told, _)| told == node).map(|(_, known)| known.as_str())
+    }
+
+    /// Whether no client was told anything.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// Goes on knowing what the client was told before this.
+    pub fn follow(&mut self, earlier: Self) {
+        for (told, known) in earlier.nodes {
+            if self.nodes.len() < MOST_TOLD && self.to_server(&told).is_none() {
+                self.nodes.push((told, known));
+            }
+        }
+    }
+
+    /// Bytes of memory this takes, about.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.nodes.iter().map(|(told, known)| size_of::<(String, String)>() + told.len() + known.len()).sum()
     }
 }
 

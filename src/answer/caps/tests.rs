@@ -219,7 +219,9 @@ fn an_answer_is_believed_if_it_has_the_hashes() {
         (classic("sha-1", SIMPLE_VER) + &*modern(&[("sha-256", "x")]), false),
         (classic("md5", "x") + &*modern(&[("sha-256", &right)]), true),
     ] {
-        assert_eq!(Caps::of(&features(&inside)).unwrap().verify(&simple()), believed, "{inside}");
+        let caps = Caps::of(&features(&inside)).unwrap();
+        assert_eq!(caps.verify(&simple()), believed, "{inside}");
+        assert!(caps.can_verify() || !believed, "{inside}");
     }
     let ill = info(&vars(&["a", "a"]));
     assert!(!Caps::of(&features(&classic("sha-1", "x"))).unwrap().verify(&ill));
@@ -250,6 +252,53 @@ fn features_are_made_to_speak_of_the_edited_answer() {
     ] {
         assert_eq!(mapping.to_server(&node), known, "{node}");
     }
+}
+
+#[test]
+fn it_is_known_what_could_be_believed() {
+    for (inside, could) in [
+        (classic("sha-1", "x"), true),
+        (classic("md5", "x"), false),
+        (modern(&[("sha3-256", "x"), ("sha-256", "x")]), true),
+        (modern(&[("sha3-256", "x")]), false),
+        ("<c xmlns='http://jabber.org/protocol/caps' node='n' ver='0.9'/>".to_owned(), false),
+    ] {
+        assert_eq!(Caps::of(&features(&inside)).unwrap().can_verify(), could, "{inside}");
+    }
+}
+
+#[test]
+fn it_is_known_by_its_nodes() {
+    let both = classic("sha-1", "V=") + &*modern(&[("sha-256", "H="), ("sha3-256", "I")]);
+    let caps = Caps::of(&features(&both)).unwrap();
+    for (node, known) in [
+        ("http://s.test#V=", true),
+        ("urn:xmpp:caps#sha-256.H=", true),
+        ("urn:xmpp:caps#sha3-256.I", true),
+        ("http://s.test#W=", false),
+        ("http://s.test", false),
+        ("", false),
+    ] {
+        assert_eq!(caps.names(node), known, "{node}");
+    }
+}
+
+#[test]
+fn what_was_told_before_is_not_forgotten() {
+    let told = |ver: &str, edited: &Element| Caps::rewrite(&mut features(&classic("sha-1", ver)), edited).unwrap();
+    let (new, old) = (ver(&bombus()).unwrap(), ver(&tkabber()).unwrap());
+    let mut mapping = told("2", &bombus());
+    mapping.follow(told("1", &tkabber()));
+    mapping.follow(told("1", &bombus()));
+    assert_eq!(mapping.to_server(&format!("http://s.test#{new}")), Some("http://s.test#2"));
+    assert_eq!(mapping.to_server(&format!("http://s.test#{old}")), Some("http://s.test#1"));
+    assert!(!mapping.is_empty() && Mapping::default().is_empty());
+    let before = mapping.weight();
+    for number in 0..100 {
+        let other = info(&vars(&[&format!("urn:{number}")]));
+        mapping.follow(told("1", &other));
+    }
+    assert!(mapping.weight() < 20 * before, "{}", mapping.weight());
 }
 
 #[test]
