@@ -21,6 +21,7 @@
 
 mod comment;
 mod pcapng;
+pub mod read;
 mod redact;
 mod tcp;
 

@@ -27,8 +27,8 @@ const WINDOW_SHIFT: u8 = 14;
 const MSS: u16 = 65_495;
 
 /// The two ends of a conversation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum End {
     /// Who connected: the client on its leg, iqtap on the server's.
     Caller,
     /// Who listened.
