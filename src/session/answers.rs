@@ -17,9 +17,9 @@ use crate::xmpp::{Condition, Kind, Side, StanzaError, error, ns};
 
 /// Operations of one session that the store may have to do at one time.
 const MOST_WAITING: usize = 64;
-/// Requests that the server is asked first, and the bytes of each: what is more has no fallback.
+/// Requests that the server is asked first, and their bytes: what is more has no fallback.
 const MOST_DEFERRED: usize = 64;
-const DEFERRED_BYTES: usize = 64 * 1024;
+const DEFERRED_BYTES: usize = 1 << 20;
 /// Bytes that they may want to write.
 const MOST_BYTES: usize = 1 << 20;
 
@@ -72,6 +72,12 @@ impl Answering {
         let waiting = self.waiting.iter().map(|waiting| size_of::<Waiting>() + waiting.by.len() + weight(&waiting.op));
         let deferred = self.deferred.iter().map(|deferred| size_of::<Deferred>() + deferred.iq.capacity());
         waiting.chain(deferred).sum::<usize>() + self.discovery.weight()
+    }
+
+    /// Whether another request of so many bytes can be kept until the server has answered it.
+    fn may_defer(&self, bytes: usize) -> bool {
+        let kept: usize = self.deferred.iter().map(|deferred| deferred.iq.len()).sum();
+        self.deferred.len() < MOST_DEFERRED && kept + bytes <= DEFERRED_BYTES
     }
 
     /// A request is done with.
@@ -166,14 +172,14 @@ impl Core {
 
     /// A request of the client's leaves, as it came or as `changed`: if it falls back on us, it is kept until it is answered.
     pub(super) fn defer(&mut self, remembered: u64, view: &View<'_>, changed: Option<&Element>) {
-        if self.policy.answers.is_empty() || remembered == 0 || self.answering.deferred.len() >= MOST_DEFERRED {
+        if self.policy.answers.is_empty() || remembered == 0 {
             return;
         }
         let mode = match changed {
             None => self.policy.answers.mode_of(view),
             Some(iq) => self.policy.answers.mode_of_tree(iq),
         };
-        if mode != Mode::Fallback || view.bytes.len() > DEFERRED_BYTES {
+        if mode != Mode::Fallback || !self.answering.may_defer(view.bytes.len()) {
             return;
         }
         let blocks = match changed {
