@@ -43,6 +43,7 @@ pub mod loopback;
 pub mod net;
 pub mod play;
 pub mod policy;
+pub mod replay;
 pub mod rules;
 pub mod script;
 pub mod session;

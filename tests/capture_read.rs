@@ -227,6 +227,24 @@ fn a_stream_begins_anew_where_an_item_ends() {
 }
 
 #[test]
+fn behind_the_end_of_a_stream_only_another_stream_is_read() {
+    let mut wire = Wire::open([40_000, 5299]);
+    wire.send(CALLER, format!("{HEADER}</stream:stream>\n"));
+    wire.send(CALLER, "<presence/>");
+    wire.send(CALLER, format!("{HEADER}<presence/>"));
+    let expected = [
+        "begins 40000 -> 5299",
+        "C header",
+        "C close",
+        "trouble: 11 bytes of the caller are not read",
+        "C header",
+        "C <presence/>",
+        "ends Never",
+    ];
+    assert_eq!(told(&wire.pcap()), expected);
+}
+
+#[test]
 fn lost_bytes_are_told_and_reading_goes_on_with_the_next_stanza_that_begins_a_packet() {
     let mut wire = Wire::open([40_000, 5299]);
     wire.send(CALLER, HEADER);

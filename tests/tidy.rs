@@ -55,6 +55,8 @@ const NAMES: &[(&str, &[&str], &str)] = &[
     ("rhai", &["script"], "one room knows the script engine"),
     ("regex", &["script"], "one room knows the patterns"),
     ("pcap_file", &["capture"], "one room knows the capture format"),
+    ("etherparse", &["capture"], "one room knows packets"),
+    ("indicatif", &["cli"], "only commands show how far they are"),
     ("redb", &["store"], "one room knows how the store's file is made"),
     ("notify", &["net"], "one room knows how files are watched"),
     ("rustls", &["net"], "one room knows TLS"),

@@ -4,14 +4,18 @@
 //! stderr: what, where, what to do.
 
 mod ca;
+mod captures;
+mod check;
 mod check_config;
 mod completions;
 pub mod demo;
+mod ledger;
 mod one_liners;
 mod print;
 mod rules;
 mod run;
 mod script;
+mod show;
 mod sinks;
 mod store;
 
@@ -31,7 +35,7 @@ const HELP: &str = "Example:
   iqtap demo                                      a conversation through the proxy, explained
   iqtap run --upstream xmpp.example.org:5222      stand between your client and that server
 
-Exit codes: 0 fine (`run`: also after a clean stop), 1 findings (`script check`, `script test`),
+Exit codes: 0 fine (`run`: also after a clean stop), 1 findings (`check`, `script check`, `script test`),
 2 usage or configuration, 3 trouble while running.";
 
 #[derive(Debug, Subcommand)]
@@ -40,6 +44,12 @@ enum Command {
     Run(Box<run::Args>),
     /// Show a conversation through the proxy, with a built-in server and client
     Demo(demo::Args),
+    /// Show what is in a capture
+    Show(show::Args),
+    /// Check captures: every IQ rule, and who answered what
+    Check(check::Args),
+    /// Show who asked whom for what in a capture, and what came back
+    Ledger(ledger::Args),
     /// Show iqtap's certificate authority, and how clients learn to trust it
     Ca(ca::Args),
     /// Explain the IQ rules
@@ -80,6 +90,9 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run::run(*args),
         Command::Demo(args) => demo::run(args),
+        Command::Show(args) => show::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Ledger(args) => ledger::run(&args),
         Command::Ca(args) => ca::run(&args),
         Command::Rules(args) => rules::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),

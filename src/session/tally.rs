@@ -147,7 +147,7 @@ impl Tally {
     }
 
     /// Counts an IQ request with a payload of this namespace; gives the namespace's place in [`Tally::iqs`].
-    pub(super) fn request(&mut self, ns: &str) -> usize {
+    pub fn request(&mut self, ns: &str) -> usize {
         let index = self.namespace(ns);
         if let Some(iq) = self.iqs.get_mut(index) {
             iq.requests += 1;
@@ -157,7 +157,7 @@ impl Tally {
 
     /// Counts the answer to a request of the namespace in that place: after how many microseconds, if known; whether it is
     /// an error, and which (a name of [`Condition`](crate::xmpp::Condition)), if it says so.
-    pub(super) fn answered(&mut self, index: usize, micros: Option<u64>, condition: Option<&'static str>, error: bool) {
+    pub fn answered(&mut self, index: usize, micros: Option<u64>, condition: Option<&'static str>, error: bool) {
         let Some(iq) = self.iqs.get_mut(index) else { return };
         if error {
             iq.errors += 1;
@@ -172,7 +172,8 @@ impl Tally {
         }
     }
 
-    pub(super) fn stanza(&mut self, sender: Side, kind: Kind, bytes: usize) {
+    /// Counts a stanza that came in.
+    pub fn stanza(&mut self, sender: Side, kind: Kind, bytes: usize) {
         let column = match kind {
             Kind::Message => 0,
             Kind::Presence => 1,

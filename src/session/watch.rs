@@ -84,6 +84,14 @@ impl Core {
     }
 }
 
+impl StanzaInfo {
+    /// What a stanza's head says.
+    #[must_use]
+    pub fn of(view: &View<'_>) -> Self {
+        read(view)
+    }
+}
+
 /// What a head says, as text.
 fn read(view: &View<'_>) -> StanzaInfo {
     let kind = view.kind().map(std::borrow::Cow::into_owned);

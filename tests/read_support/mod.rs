@@ -2,8 +2,14 @@
 #![allow(dead_code, reason = "each test file uses a part of this module")]
 
 use etherparse::{IpNumber, Ipv4Header, Ipv6FlowLabel, Ipv6Header, TcpHeader};
+use iqtap::capture::Recorder;
 use iqtap::capture::read::{Event, ItemKind, Options, Reader};
+use iqtap::policy::{ClientTls, Policy, Route, ServerTls};
+use iqtap::rules::{Mode, Modes};
+use iqtap::session::{Input, Outbox, Session};
+use iqtap::xmpp::{Side, Timestamp};
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 /// 2023-11-14 22:13:20 UTC, in microseconds.
 pub(crate) const START: u64 = 1_700_000_000_000_000;
@@ -232,4 +238,99 @@ pub(crate) fn text(event: &Event) -> String {
         Event::Ends { how, .. } => format!("ends {how:?}"),
         Event::Trouble(trouble) => format!("trouble: {}", trouble.problem),
     }
+}
+
+/// Numbers that look random; the seed is printed with whatever fails.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, below: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % below.max(1)
+    }
+}
+
+/// A file with something wrong.
+pub(crate) fn damaged(file: &[u8], seed: u64) -> Vec<u8> {
+    let mut dice = Dice(seed);
+    let mut file = file.to_vec();
+    for _ in 0..=dice.roll(4) {
+        let at = dice.roll(file.len());
+        let count = 1 + dice.roll(64);
+        match dice.roll(6) {
+            0 => file.truncate(at),
+            1 => drop(file.drain(at..(at + count).min(file.len()))),
+            2 => drop(file.splice(at..at, vec![0; count])),
+            3 => {
+                let from = dice.roll(file.len());
+                let copied = file[from..(from + count).min(file.len())].to_vec();
+                drop(file.splice(at..at, copied));
+            }
+            _ => {
+                let end = (at + count / 8 + 1).min(file.len());
+                file[at..end].iter_mut().for_each(|b| *b = dice.roll(256) as u8);
+            }
+        }
+        if file.is_empty() {
+            break;
+        }
+    }
+    file
+}
+
+/// Captures of each kind, small enough for damage to hit something.
+pub(crate) fn sound() -> Vec<Vec<u8>> {
+    let mut wire = Wire::open([40_000, 5222]);
+    wire.send(CALLER, HEADER);
+    wire.send(LISTENER, ANSWER);
+    for number in 0..10 {
+        wire.send(CALLER, format!("<iq type='get' id='{number}'><ping xmlns='urn:xmpp:ping'/></iq>"));
+        wire.send(LISTENER, format!("<iq type='result' id='{number}'/>"));
+    }
+    wire.close();
+    let mut ng = Ng::big();
+    ng.section();
+    ng.interface(1, Some(9));
+    for packet in &wire.packets {
+        let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
+        frame.extend_from_slice(&packet.data);
+        ng.packet(0, packet.at * 1000, &frame);
+    }
+    let text = format!("{HEADER}<presence/><iq type='get' id='1'/></stream:stream>");
+    vec![wire.pcap(), ng.file, recorded(), text.into_bytes()]
+}
+
+/// What our own recorder makes of a session that was refused a request.
+fn recorded() -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("own.pcapng");
+    let mut recorder = Recorder::create(&path, "iqtap").unwrap();
+    let route = Route { client_tls: ClientTls::Off, server_tls: ServerTls::Off, ..Route::default() };
+    let policy = Policy { rules: Modes::all(Mode::Enforce), ..Policy::default() };
+    let mut session = Session::new(Timestamp(START), Arc::new(route), Arc::new(policy), 9, "192.0.2.1:7", 1);
+    let mut out = Outbox { watched: true, ..Outbox::default() };
+    let head = HEADER.replace("to='d'", "to='d' version='1.0'");
+    let answer = ANSWER.replace("from='d'", "from='d' version='1.0'");
+    let features = "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism></mechanisms></stream:features>";
+    let inputs = [
+        Input::Bytes(Side::Client, head.as_bytes()),
+        Input::Dialed,
+        Input::Bytes(Side::Server, answer.as_bytes()),
+        Input::Bytes(Side::Server, features.as_bytes()),
+        Input::Bytes(
+            Side::Client,
+            b"<iq type='get' id='1'/><iq type='get' id='2'><query xmlns='jabber:iq:register'/></iq>",
+        ),
+        Input::Bytes(Side::Server, b"<iq type='result' id='2'/></stream:stream>"),
+        Input::Bytes(Side::Client, b"</stream:stream>"),
+    ];
+    for (number, input) in inputs.into_iter().enumerate() {
+        let now = Timestamp(START + number as u64);
+        session.handle(now, input, &mut out);
+        for note in out.notes.drain(..) {
+            recorder.note(9, "192.0.2.1:7", now, &note).unwrap();
+        }
+    }
+    recorder.finish().unwrap();
+    std::fs::read(path).unwrap()
 }

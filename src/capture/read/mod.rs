@@ -372,6 +372,15 @@ impl<R: Read> Reader<R> {
         }
     }
 
+    /// How many packets have been read.
+    #[must_use]
+    pub fn packets(&self) -> u64 {
+        match &self.source {
+            Source::Capture { last, .. } => last.frame,
+            Source::Text { .. } => 0,
+        }
+    }
+
     /// Reads the next packet.
     fn advance(&mut self) {
         match &mut self.source {

@@ -68,6 +68,8 @@ enum State {
     Reading,
     /// Nobody knows where an item begins.
     Lost,
+    /// Behind the root's end tag. Our own recorder goes on here with another stream if the server was called anew.
+    Closed,
     /// Nothing more is read.
     Shut,
 }
@@ -133,6 +135,9 @@ impl Stream {
         let state = self.state;
         match state {
             State::Shut => self.skipped += bytes.len() as u64,
+            State::Closed if self.begins_document(bytes) != Some(true) => {
+                self.skipped += bytes.iter().filter(|b| !b.is_ascii_whitespace()).count() as u64;
+            }
             State::Lost if !self.finds_itself(bytes) => {
                 if bytes.first() == Some(&0x16) && self.skipped == 0 {
                     self.shut();
@@ -142,6 +147,9 @@ impl Stream {
                 }
             }
             _ => {
+                if state == State::Closed {
+                    self.state = State::Reading;
+                }
                 self.pending.extend_from_slice(bytes);
                 self.scan(mark, out);
             }
@@ -152,7 +160,7 @@ impl Stream {
     pub(super) fn hole(&mut self, lost: u64, out: &mut Vec<Found>) {
         self.tell_skipped(out);
         out.push(Found::Hole { lost, unread: self.pending.len() as u64 });
-        if self.state != State::Shut {
+        if !matches!(self.state, State::Shut | State::Closed) {
             self.lose();
         }
     }
@@ -308,6 +316,7 @@ impl Stream {
     fn close(&mut self) {
         self.skipped += self.pending.iter().filter(|b| !b.is_ascii_whitespace()).count() as u64;
         self.shut();
+        self.state = State::Closed;
     }
 
     /// An item is whole. Whether there is more to read.

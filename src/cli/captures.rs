@@ -1,0 +1,69 @@
+//! What the commands that read captures have in common: opening them, saying how far they are, and what is wrong with them.
+
+use super::{Failure, print};
+use crate::capture::read::{Options, Reader};
+use crate::xmpp::Side;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::fs::File;
+use std::io::{IsTerminal, Read, stderr, stdin};
+use std::path::Path;
+
+/// Files below this size are read before a bar is seen.
+const BAR_BYTES: u64 = 64 << 20;
+
+/// An open capture.
+pub(super) type Capture = Reader<Box<dyn Read + Send>>;
+
+/// How to read a capture.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct ReadArgs {
+    /// XMPP is spoken on this port too, even where the beginning of a conversation was not recorded (5222 is known). Several
+    /// may be given
+    #[arg(long, value_name = "PORT", value_delimiter = ',')]
+    port: Vec<u16>,
+}
+
+impl ReadArgs {
+    pub(super) fn options(&self, sender: Side) -> Options {
+        Options { ports: self.port.clone(), sender }
+    }
+}
+
+/// Opens a capture; `-` is stdin.
+pub(super) fn open(path: &Path, options: &Options) -> Result<Capture, Failure> {
+    let failed = |why: &dyn std::fmt::Display| Failure::runtime(format!("{}: {why}", shown(path)));
+    let source: Box<dyn Read + Send> = if path == Path::new("-") {
+        Box::new(stdin())
+    } else {
+        let file = File::open(path).map_err(|why| failed(&why))?;
+        if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+            return Err(failed(&"is a directory; name a capture in it"));
+        }
+        Box::new(file)
+    };
+    Reader::new(source, options).map_err(|why| failed(&why))
+}
+
+/// A capture's name, for people.
+pub(super) fn shown(path: &Path) -> String {
+    if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() }
+}
+
+/// A bar over all files, if they are large and somebody sees it.
+pub(super) fn bar(paths: &[impl AsRef<Path>]) -> ProgressBar {
+    let size = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let total: u64 = paths.iter().map(|path| size(path.as_ref())).sum();
+    if total < BAR_BYTES || !stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// Says on stderr what is wrong with a capture.
+pub(super) fn complain(path: &Path, what: &dyn std::fmt::Display) {
+    print::aside(&format!("iqtap: {}: {what}\n", shown(path)));
+}
