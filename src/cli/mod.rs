@@ -9,6 +9,7 @@ mod completions;
 pub mod demo;
 mod one_liners;
 mod print;
+mod record;
 mod rules;
 mod run;
 mod script;
