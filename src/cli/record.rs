@@ -77,6 +77,9 @@ impl RecordArgs {
         recording.lossy |= self.record_lossy;
         recording.secrets |= self.record_secrets;
         recording.failure = self.record_failure.unwrap_or(recording.failure);
+        if self.key_log.is_some() {
+            config.lines.remove("key_log");
+        }
         config.key_log = match self.key_log {
             Some(Some(path)) => Some(path),
             Some(None) => Some(
@@ -95,6 +98,13 @@ impl RecordArgs {
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     rotation(config).check().map_err(|error| wrong(config, "record_name", error))?;
     config.compiled_record_filter()?;
+    if let Some(path) = &config.key_log {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if folder.is_some_and(|folder| !folder.is_dir()) {
+            let why = format!("{}: the folder it should be in does not exist", path.display());
+            return Err(wrong(config, "key_log", why));
+        }
+    }
     let Some(path) = &config.record else { return Ok(()) };
     let target = Target::of(path);
     target.check().map_err(|error| wrong(config, "record", error))?;
