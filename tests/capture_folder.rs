@@ -11,6 +11,7 @@ use iqtap::session::{Dir, Note, TlsInfo};
 use iqtap::xmpp::{Side, Timestamp};
 use jiff::tz::TimeZone;
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tape_support::{Tape, tshark_likes};
@@ -182,6 +183,18 @@ fn a_directory_is_one_recorders_and_names_are_plain() {
     assert!(said.contains("another iqtap records there"), "{said}");
     drop(first);
     again().unwrap();
+
+    // Its list is written to: it must be nobody else's file.
+    let (list, other) = (dir.path().join(".iqtap-record"), dir.path().join("other"));
+    assert_eq!(fs::metadata(&list).unwrap().permissions().mode() & 0o777, 0o600);
+    fs::write(&other, "precious").unwrap();
+    for lay in [|from: &Path, to: &Path| symlink(from, to), |from: &Path, to: &Path| fs::hard_link(from, to)] {
+        fs::remove_file(&list).unwrap();
+        lay(&other, &list).unwrap();
+        let said = again().unwrap_err().to_string();
+        assert!(said.contains(".iqtap-record: is a link to something else"), "{said}");
+        assert_eq!(fs::read_to_string(&other).unwrap(), "precious");
+    }
     for (name, why) in [
         ("a/%d.pcapng", "it has a name and no path"),
         ("../x", "no path"),

@@ -136,6 +136,12 @@ fn own_files(folder: &Path) -> io::Result<(File, Files)> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut list = options.open(&path).map_err(|error| named(&path, error))?;
+    if !is_itself(&path, &list).map_err(|error| named(&path, error))? {
+        return Err(named(
+            &path,
+            io::Error::other("is a link to something else; remove it, or name another directory"),
+        ));
+    }
     match list.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -147,6 +153,19 @@ fn own_files(folder: &Path) -> io::Result<(File, Files)> {
     list.read_to_string(&mut names).map_err(|error| named(&path, error))?;
     let own = names.lines().filter_map(|name| Some((name.to_owned(), own_size(folder, name)?)));
     Ok((list, own.collect()))
+}
+
+/// Whether the file that was opened is no other than the one of that name: no link that somebody has laid there.
+fn is_itself(path: &Path, file: &File) -> io::Result<bool> {
+    let (found, opened) = (fs::symlink_metadata(path)?, file.metadata()?);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        if (found.dev(), found.ino(), 1) != (opened.dev(), opened.ino(), opened.nlink()) {
+            return Ok(false);
+        }
+    }
+    Ok(found.is_file() && opened.is_file())
 }
 
 /// The size of a file of ours, if it still is what we have made.
