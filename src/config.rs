@@ -6,10 +6,15 @@
 mod answers;
 mod duration;
 mod keys;
+mod record;
 mod rules;
+mod size;
+mod source;
 
 pub use answers::StaticAnswer;
 pub use duration::parse_duration;
+pub use record::{OnRecordFailure, Recording};
+pub use size::parse_size;
 
 use crate::answer::Answers;
 use crate::policy::{Forward, OnScriptError, Policy, Route, VaultLimits};
@@ -124,6 +129,10 @@ pub struct Config {
     pub store: Option<PathBuf>,
     /// Write a capture there.
     pub record: Option<PathBuf>,
+    /// How it is written.
+    pub recording: Recording,
+    /// Write the keys of TLS connections there.
+    pub key_log: Option<PathBuf>,
     /// Believe only these roots about the server.
     pub server_ca: Option<PathBuf>,
     /// Believe any certificate of the server.
@@ -187,6 +196,8 @@ impl Default for Config {
             data_dir: None,
             store: None,
             record: None,
+            recording: Recording::default(),
+            key_log: None,
             server_ca: None,
             insecure_server: false,
             allow_public: false,
@@ -247,12 +258,14 @@ impl Config {
     pub fn policy(&self) -> Result<Policy, ConfigError> {
         let mut answers = self.answers.clone();
         answers::load(&mut answers, self)?;
+        let [scripts, shadow] = [self.live_scripts()?, self.load(&self.shadow)?];
         Ok(Policy {
             number: 1,
+            source: source::hash(self, [&scripts, &shadow]),
             rules: self.rules,
             answers,
-            scripts: self.live_scripts()?.sharing(&self.shared),
-            shadow: self.load(&self.shadow)?.sharing(&self.shadow_shared),
+            scripts: scripts.sharing(&self.shared),
+            shadow: shadow.sharing(&self.shadow_shared),
             legacy_codes: self.legacy_codes,
             forward: self.forward,
             on_script_error: self.on_script_error(),
@@ -284,12 +297,24 @@ impl Config {
     /// # Errors
     /// What is wrong with the expression.
     pub fn compiled_filter(&self) -> Result<Option<Filter>, ConfigError> {
-        let compiled = self.filter.as_ref().map(|text| Filter::new(text, self.script_limits));
+        self.compiled(self.filter.as_deref(), "filter")
+    }
+
+    /// Compiles the filter of what is recorded.
+    ///
+    /// # Errors
+    /// What is wrong with the expression.
+    pub fn compiled_record_filter(&self) -> Result<Option<Filter>, ConfigError> {
+        self.compiled(self.recording.filter.as_deref(), "record_filter")
+    }
+
+    fn compiled(&self, text: Option<&str>, key: &str) -> Result<Option<Filter>, ConfigError> {
+        let compiled = text.map(|text| Filter::new(text, self.script_limits));
         compiled.transpose().map_err(|message| {
-            if self.lines.contains_key("filter") {
-                self.wrong("filter", message)
+            if self.lines.contains_key(key) {
+                self.wrong(key, message)
             } else {
-                of_the_command_line("--filter".to_owned(), message)
+                of_the_command_line(format!("--{}", key.replace('_', "-")), message)
             }
         })
     }
@@ -325,6 +350,7 @@ impl Config {
         if self.insecure_server && self.server_ca.is_some() {
             return Err("--insecure-server and --server-ca contradict each other; leave one out".to_owned());
         }
+        self.recording.check()?;
         match (&self.cert, &self.key) {
             (Some(_), None) => Err("--cert needs --key, the certificate's private key".to_owned()),
             (None, Some(_)) => Err("--key needs --cert, the certificate of that key".to_owned()),

@@ -6,12 +6,16 @@ use crate::rules::Modes;
 use crate::script::{ScriptSet, Stopwatch};
 use crate::xml::Limits;
 use crate::xmpp::{Kind, Timestamp};
+use std::sync::Arc;
 
 /// May change mid-session; swapped whole, between two stanzas.
 #[derive(Debug)]
 pub struct Policy {
     /// Counts up with each reload, from 1.
     pub number: u64,
+    /// SHA-256, in hex, of what it was made of (scripts, answers, settings); empty if it was made by hand. Equal sources make
+    /// equal policies, in one version of iqtap.
+    pub source: Arc<str>,
     /// The IQ rules.
     pub rules: Modes,
     /// What is answered in the server's place.
@@ -51,6 +55,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             number: 0,
+            source: Arc::default(),
             rules: Modes::default(),
             answers: Answers::default(),
             scripts: ScriptSet::default(),

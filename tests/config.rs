@@ -229,6 +229,42 @@ fn a_script_that_fails_passes_what_is_only_reported_and_rejects_what_is_enforced
     assert_eq!(config.policy().unwrap().on_script_error, Pass);
 }
 
+#[test]
+fn a_policy_bears_a_hash_of_what_it_was_made_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    write("a.rhai", "fn on_iq(iq) { if list(\"l.txt\").contains(iq.id) { drop() } }");
+    write("l.txt", "x");
+    write("y.xml", "<y xmlns='urn:x'/>");
+    let text = "script = 'a.rhai'\n[answer.static]\n'urn:x y' = 'y.xml'\n";
+    let source = |text: &str| compile(text, &directory.path().join("f.toml")).unwrap().1.source;
+    let first = source(text);
+    assert!(first.len() == 64 && first.bytes().all(|b| b.is_ascii_hexdigit()), "{first}");
+    assert_eq!(source(text), first, "the same again");
+    assert_eq!(source(&format!("listen = '127.0.0.1:1'\nquiet = true\n{text}")), first, "nothing that a session does");
+    let mut all = vec![first];
+    for more in [
+        "rules = 'enforce'",
+        "iq_timeout = 7",
+        "legacy_codes = true",
+        "drop = ['true']",
+        "reject = ['true=not-allowed']",
+        "shadow = 'a.rhai'",
+    ] {
+        all.push(source(&format!("{more}\n{text}")));
+    }
+    for (name, text_of_it) in
+        [("l.txt", "y"), ("y.xml", "<y xmlns='urn:x'>1</y>"), ("a.rhai", "fn on_iq(iq) { drop() }")]
+    {
+        write(name, text_of_it);
+        all.push(source(text));
+    }
+    let count = all.len();
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), count, "each is another one");
+}
+
 const EXAMPLE: &str = include_str!("../iqtap.example.toml");
 
 #[test]

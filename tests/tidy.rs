@@ -67,10 +67,12 @@ const NAMES: &[(&str, &[&str], &str)] = &[
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("src/config.rs", "std::fs", "reads the configuration file it is named for"),
     ("src/config/answers.rs", "std::fs", "reads the answers that were written down, when a policy is made"),
+    ("src/config/source.rs", "std::fs", "reads what a policy was made of, to name it by its hash"),
     ("src/script/mod.rs", "std::fs", "reads scripts when they are compiled, never while one runs"),
     ("src/play/shelf.rs", "std::fs", "reads books, before any is played"),
     ("src/script/lists.rs", "std::fs", "reads the lists of a script when it is compiled, never while one runs"),
-    ("src/capture/mod.rs", "std::fs", "creates the capture file, readable by its owner only"),
+    ("src/capture/place.rs", "std::fs", "creates the capture file, readable by its owner only"),
+    ("src/capture/folder.rs", "std::fs", "lets capture files follow one another in a directory"),
 ];
 
 /// No file may be longer: one file, one idea.

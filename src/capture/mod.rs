@@ -5,7 +5,7 @@
 //!
 //! # The file, format 1
 //!
-//! * The section header names the program (`shb_userappl`) and the format (its comment, [`FORMAT`]).
+//! * The section header names the program (`shb_userappl`), the format (its first comment, [`FORMAT`]) and the policy in force.
 //! * Interface 0 is the client's leg, interface 1 the server's. Times are microseconds; they are stored in
 //!   nanoseconds (`if_tsresol` 9), the one unit in which pcap-file 2 and Wireshark agree.
 //! * Around the payload stands made-up IPv4 and TCP. On the client's leg the client calls iqtap, on the server's
@@ -14,25 +14,36 @@
 //! * One item of the stream is one packet; only an item above 60,000 bytes is cut into several segments. The payload
 //!   of one direction of a leg's conversations, joined, is the plaintext stream (secrets replaced).
 //! * The packet's comment says what became of the item, or where it comes from; of an IQ answer also how long after its
-//!   request it came.
+//!   request it came. Where the policy is another one than before in this session of this file (or than the section header says), a second comment
+//!   says which. The grammar of all comments stands in `comment`.
 //! * A conversation ends with FIN if either stream was closed by `</stream:stream>`, or goes on behind TLS; with RST
 //!   if it was lost without a word (who lost it is not known here: the RST is drawn as the peer's); with neither if
 //!   the recording ended first.
+//! * Files that follow one another in a directory are a whole capture each: a conversation that goes on is opened anew, with its
+//!   hello and the stream headers that it stands under, which are repeated. What goes on behind a hole (`missed`) is opened anew as
+//!   well; a header that nobody has recorded is stood in for by the usual one.
+//! * With a filter, stanzas are missing from both streams: counts of stream management (`h`) then count more than there is.
 
 mod comment;
+mod folder;
 mod pcapng;
+mod place;
 pub mod read;
 mod redact;
 mod tcp;
 
+pub use folder::Rotation;
+pub use place::Target;
+
 use crate::session::{Dir, Note, Seen, What};
 use crate::xmpp::{Side, Timestamp};
 use pcapng::Blocks;
+use place::Out;
 use redact::{Header, Redactor};
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 use tcp::{End, Talk};
 
 /// The version of the capture format, written into the section header.
@@ -41,20 +52,62 @@ pub const FORMAT: u32 = 1;
 /// Blocks are handed to the file when this many bytes are waiting.
 const SPILL_BYTES: usize = 64 * 1024;
 
+/// Which policy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// See [`crate::policy::Policy::number`]; 0 if that is not known.
+    pub number: u64,
+    /// See [`crate::policy::Policy::source`].
+    pub source: Arc<str>,
+}
+
+/// What a file says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Section {
+    /// The program: `iqtap 0.1.0`.
+    pub app: String,
+    /// The policy in force when it was begun.
+    pub policy: Mark,
+    /// Secrets are written as they are.
+    pub secrets: bool,
+    /// Only stanzas that fit this expression are recorded.
+    pub filter: Option<String>,
+    /// Events may be missing.
+    pub lossy: bool,
+}
+
 /// Writes a capture.
 ///
 /// After an error the recorder is deaf: the file is cut back to its last whole block, later calls do nothing, so that
 /// a full disk costs one message and no traffic; [`Recorder::finish`] says it once more.
 #[derive(Debug)]
 pub struct Recorder {
-    file: File,
-    /// Bytes the file holds, all of them whole blocks.
-    written: u64,
+    out: Out,
     /// What stopped us.
     failed: Option<io::ErrorKind>,
+    section: Section,
+    /// The policy that the file's section header names.
+    header_policy: u64,
     blocks: Blocks,
     redactor: Redactor,
-    sessions: HashMap<u64, [Leg; 2]>,
+    /// Counts files and holes: a conversation of an earlier one is opened anew.
+    sheet: u64,
+    /// What was missed: in this file, and since a conversation was opened last.
+    missed: [u64; 2],
+    /// Whether anything ever was.
+    holed: bool,
+    /// When the last note was taken.
+    last: Timestamp,
+    sessions: HashMap<u64, Seat>,
+}
+
+/// A session.
+#[derive(Debug, Default)]
+struct Seat {
+    legs: [Leg; 2],
+    policy: Mark,
+    /// The policy that the file says its items stand under, and in which sheet that is so.
+    said: Option<(u64, u64)>,
 }
 
 /// One leg of a session.
@@ -62,35 +115,100 @@ pub struct Recorder {
 struct Leg {
     /// Counts the conversations of this leg.
     epoch: u16,
-    /// The conversation, from its first item on.
-    talk: Option<Talk>,
+    /// The conversation, from its first item on, and its sheet.
+    talk: Option<(u64, Talk)>,
     /// What the TLS handshake agreed on, for people.
     tls: Option<String>,
     /// The stream headers last seen, by [`Dir`]: what the items that follow stand under.
-    headers: [Option<Header>; 2],
+    headers: [Option<Known>; 2],
     /// Who closed the stream first.
     closed: Option<End>,
 }
 
+/// A stream header that was recorded.
+#[derive(Debug)]
+struct Known {
+    header: Header,
+    number: u64,
+    comment: String,
+}
+
 impl Recorder {
-    /// Begins a capture. An earlier pcapng capture of that name, or an empty file, is replaced; any other file is refused.
+    /// Begins a capture in a file. An earlier pcapng capture of that name, or an empty file, is replaced; any other file is refused.
     /// A named pipe or a device is written to as it is.
     /// `app` goes into the section header: `iqtap 0.1.0`. The file's mode is 0600: captures hold private talk.
     ///
     /// # Errors
     /// If the path is a directory, a symbolic link or a file that is no capture, its directory is missing, or the system says no.
     pub fn create(path: &Path, app: &str) -> io::Result<Self> {
-        let file = open(path).map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?;
+        Self::file(path, Section { app: app.to_owned(), ..Section::default() })
+    }
+
+    /// The same, with more to say of it.
+    ///
+    /// # Errors
+    /// As [`Recorder::create`].
+    pub fn file(path: &Path, section: Section) -> io::Result<Self> {
+        Self::begin(Out::file(path)?, section)
+    }
+
+    /// Begins a capture for a reader.
+    ///
+    /// # Errors
+    /// If it takes nothing.
+    pub fn reader(reader: Box<dyn Write + Send>, section: Section) -> io::Result<Self> {
+        Self::begin(Out::Reader(reader), section)
+    }
+
+    /// Begins a capture in files that follow one another in a directory, which must exist.
+    ///
+    /// # Errors
+    /// If another process records there, or the system says no.
+    pub fn folder(path: &Path, rotation: Rotation, section: Section, now: Timestamp) -> io::Result<Self> {
+        Self::begin(Out::folder(path, rotation, now)?, section)
+    }
+
+    fn begin(out: Out, section: Section) -> io::Result<Self> {
         let mut recorder = Self {
-            file,
-            written: 0,
+            out,
             failed: None,
-            blocks: Blocks::new(app)?,
+            blocks: Blocks::new(&section)?,
+            header_policy: section.policy.number,
+            section,
             redactor: Redactor::new(),
+            sheet: 0,
+            missed: [0; 2],
+            holed: false,
+            last: Timestamp(0),
             sessions: HashMap::new(),
         };
         recorder.flush()?;
         Ok(recorder)
+    }
+
+    /// What a session tells from now on stands under this policy.
+    pub fn under(&mut self, session: u64, number: u64, source: &Arc<str>) {
+        let seat = self.sessions.entry(session).or_default();
+        if seat.policy.number != number {
+            seat.policy = Mark { number, source: Arc::clone(source) };
+        }
+        if self.section.policy.number < number {
+            self.section.policy = seat.policy.clone(); // for the next file
+        }
+    }
+
+    /// So many events were not told: whatever went on meanwhile, nobody knows where it stands.
+    pub fn missed(&mut self, events: u64) {
+        self.missed = self.missed.map(|known| known.saturating_add(events));
+        self.holed = true;
+        self.sheet += 1;
+        self.sessions.clear(); // the end of some may have been missed
+    }
+
+    /// Whether somebody reads along, and should not wait for more than the next note.
+    #[must_use]
+    pub const fn is_read_along(&self) -> bool {
+        self.out.is_read_along()
     }
 
     /// Records one note of a session; what is neither an item, nor TLS, nor the end, is not recorded.
@@ -101,20 +219,23 @@ impl Recorder {
         if self.failed.is_some() {
             return Ok(());
         }
+        self.last = at;
+        if self.out.is_due(self.blocks.waiting(), at) {
+            self.turn_over(at)?;
+        }
         match note {
             Note::Seen(seen) => self.seen(session, peer, at, seen)?,
             Note::Tls(side, info) => {
-                let leg = &mut self.sessions.entry(session).or_default()[side.index()];
-                if let Some(talk) = leg.talk.take() {
+                let leg = &mut self.sessions.entry(session).or_default().legs[side.index()];
+                if let Some((_, talk)) = leg.talk.take().filter(|(sheet, _)| *sheet == self.sheet) {
                     talk.close(End::Caller, at, "goes on behind TLS", &mut self.blocks)?;
                 }
                 *leg = Leg { epoch: leg.epoch.wrapping_add(1), tls: Some(comment::tls(info)), ..Leg::default() };
             }
             Note::Over(_) => {
-                for (leg, side) in
-                    self.sessions.remove(&session).into_iter().flatten().zip([Side::Client, Side::Server])
-                {
-                    leg.end(side, at, &mut self.blocks)?;
+                let legs = self.sessions.remove(&session).map(|seat| seat.legs);
+                for (leg, side) in legs.into_iter().flatten().zip([Side::Client, Side::Server]) {
+                    leg.end(side, at, self.sheet, &mut self.blocks)?;
                 }
             }
             _ => return Ok(()),
@@ -130,16 +251,9 @@ impl Recorder {
         if self.failed.is_some() {
             return Ok(());
         }
-        let waiting = self.blocks.bytes();
-        if let Err(e) = self.file.write_all(waiting) {
-            self.failed = Some(e.kind());
-            self.blocks.clear();
-            let _ = self.file.set_len(self.written);
-            return Err(e);
-        }
-        self.written = self.written.saturating_add(waiting.len() as u64);
+        let done = self.out.write(self.blocks.bytes());
         self.blocks.clear();
-        Ok(())
+        self.survived(done)
     }
 
     /// Ends the capture. Conversations still open stay open in the file.
@@ -149,28 +263,75 @@ impl Recorder {
     pub fn finish(mut self) -> io::Result<()> {
         match self.failed {
             Some(kind) => Err(kind.into()),
-            None => self.flush(),
+            None => self.close_file(),
         }
+    }
+
+    /// Ends a file: says what was missed, if anything was.
+    fn close_file(&mut self) -> io::Result<()> {
+        if self.missed[0] > 0 {
+            self.blocks.missed(self.missed[0], self.last)?;
+        }
+        self.flush()
+    }
+
+    /// Goes on in another file.
+    fn turn_over(&mut self, at: Timestamp) -> io::Result<()> {
+        self.close_file()?;
+        let next = self.out.next(at);
+        self.survived(next)?;
+        self.blocks = Blocks::new(&self.section)?;
+        self.header_policy = self.section.policy.number;
+        self.missed = [0, self.missed[1]];
+        self.sheet += 1;
+        self.flush()
+    }
+
+    fn survived(&mut self, done: io::Result<()>) -> io::Result<()> {
+        if let Err(error) = &done {
+            self.failed = Some(error.kind());
+        }
+        done
     }
 
     fn seen(&mut self, session: u64, peer: &str, at: Timestamp, seen: &Seen) -> io::Result<()> {
         if seen.bytes.is_empty() {
             return Ok(());
         }
-        let leg = &mut self.sessions.entry(session).or_default()[seen.side.index()];
+        let seat = self.sessions.entry(session).or_default();
+        let (sheet, blocks) = (self.sheet, &mut self.blocks);
+        let leg = &mut seat.legs[seen.side.index()];
         let way = usize::from(seen.dir == Dir::Out);
         let end = End::sender(seen.side, seen.dir);
-        let payload = self.redactor.clean(seen.what, &seen.bytes, leg.headers[way].as_ref());
-        let talk = match &mut leg.talk {
-            Some(talk) => talk,
-            None => {
-                let hello = comment::hello(session, seen.side, peer, leg.tls.as_deref());
-                leg.talk.insert(Talk::open(session, seen.side, leg.epoch, at, &hello, &mut self.blocks)?)
-            }
+        if leg.talk.as_ref().is_none_or(|(of, _)| *of != sheet) {
+            let missed = std::mem::take(&mut self.missed[1]);
+            leg.open(session, seen.side, peer, at, sheet, missed, blocks)?;
+        }
+        let Some((_, talk)) = &mut leg.talk else { return Ok(()) };
+        if self.holed && leg.headers[way].is_none() && seen.what != What::Header {
+            talk.send(end, at, redact::HEADER, 0, &[comment::STAND_IN], blocks)?;
+            let header = Header::stand_in();
+            leg.headers[way] = Some(Known { header, number: 0, comment: comment::STAND_IN.to_owned() });
+        }
+        let header = leg.headers[way].as_ref().map(|known| &known.header);
+        let payload = match self.section.secrets {
+            true => (&*seen.bytes).into(),
+            false => self.redactor.clean(seen.what, &seen.bytes, header),
         };
-        talk.send(end, at, &payload, seen.number, &comment::item(seen), &mut self.blocks)?;
+        let told = comment::item(seen);
+        let policy = seat.policy.number;
+        let said = seat.said.filter(|(_, of)| *of == sheet).map_or(self.header_policy, |(number, _)| number);
+        if policy == said || policy == 0 {
+            talk.send(end, at, &payload, seen.number, &[&told], blocks)?;
+        } else {
+            talk.send(end, at, &payload, seen.number, &[&told, &comment::policy(&seat.policy)], blocks)?;
+            seat.said = Some((policy, sheet));
+        }
         match seen.what {
-            What::Header => leg.headers[way] = Some(self.redactor.header(&seen.bytes)),
+            What::Header => {
+                let header = self.redactor.header(&seen.bytes);
+                leg.headers[way] = Some(Known { header, number: seen.number, comment: told });
+            }
             What::Close => leg.closed = leg.closed.or(Some(end)),
             _ => {}
         }
@@ -179,9 +340,39 @@ impl Recorder {
 }
 
 impl Leg {
+    /// Opens a conversation; of one that goes on the stream headers are repeated.
+    #[expect(clippy::too_many_arguments, reason = "a conversation's beginning is told by just these")]
+    fn open(
+        &mut self,
+        session: u64,
+        side: Side,
+        peer: &str,
+        at: Timestamp,
+        sheet: u64,
+        missed: u64,
+        blocks: &mut Blocks,
+    ) -> io::Result<()> {
+        let hello = comment::hello(session, side, peer, self.tls.as_deref());
+        let hole = comment::hole(missed);
+        let comments = [hello.as_str(), hole.as_str()];
+        let comments = if missed > 0 { &comments[..] } else { &comments[..1] };
+        // A port of its own, also where there was a hole in the same file.
+        let epoch = self.epoch.wrapping_add(u16::try_from(sheet & 0xffff).unwrap_or_default());
+        let mut talk = Talk::open(session, side, epoch, at, comments, blocks)?;
+        let known = [Dir::In, Dir::Out].into_iter().zip(&self.headers);
+        let mut known: Vec<_> = known.filter_map(|(dir, known)| Some((dir, known.as_ref()?))).collect();
+        known.sort_by_key(|(_, known)| known.number);
+        for (dir, Known { header, number, comment }) in known {
+            let comments = [comment.as_str(), comment::AGAIN];
+            talk.send(End::sender(side, dir), at, &header.bytes, *number, &comments, blocks)?;
+        }
+        self.talk = Some((sheet, talk));
+        Ok(())
+    }
+
     /// The session is over: ends the conversation as the streams ended.
-    fn end(self, side: Side, at: Timestamp, blocks: &mut Blocks) -> io::Result<()> {
-        let Some(talk) = self.talk else { return Ok(()) };
+    fn end(self, side: Side, at: Timestamp, sheet: u64, blocks: &mut Blocks) -> io::Result<()> {
+        let Some((_, talk)) = self.talk.filter(|(of, _)| *of == sheet) else { return Ok(()) };
         match self.closed {
             Some(end) => talk.close(end, at, "the stream was closed", blocks),
             None => talk.reset(End::sender(side, Dir::In), at, "ended without </stream:stream>", blocks),
@@ -189,63 +380,12 @@ impl Leg {
     }
 }
 
-/// Says whether [`Recorder::create`] would take a path, as far as can be known without touching anything.
+/// Says whether [`Recorder`] could write there, as far as can be known without touching anything.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn check(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    let found = match before(path) {
-        Ok(Before::Nothing) if !folder.is_dir() => Err(io::Error::other("the folder it should be in does not exist")),
-        found => found.map(drop),
-    };
-    found.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))
-}
-
-/// What stands where a capture is to be.
-enum Before {
-    Nothing,
-    /// An earlier capture, or an empty file.
-    Replaceable,
-    /// A named pipe or a device.
-    Special,
-}
-
-fn before(path: &Path) -> io::Result<Before> {
-    let refuse = |why| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
-    match fs::symlink_metadata(path) {
-        Ok(old) if old.is_dir() => refuse("is a directory; name a file in it"),
-        Ok(old) if old.is_symlink() => refuse("is a symbolic link; name the file itself"),
-        Ok(old) if old.is_file() && !may_be_replaced(path)? => {
-            refuse("is no pcapng capture and is left as it is; name another file, or remove it first")
-        }
-        Ok(old) if old.is_file() => Ok(Before::Replaceable),
-        Ok(_) => Ok(Before::Special),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Before::Nothing),
-        Err(e) => Err(e),
-    }
-}
-
-/// Opens the file, private to its owner.
-fn open(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true);
-    match before(path)? {
-        Before::Special => return options.open(path),
-        Before::Replaceable => fs::remove_file(path)?,
-        Before::Nothing => {}
-    }
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.create_new(true).open(path)
-}
-
-/// Whether a regular file is empty or begins as a pcapng capture does.
-fn may_be_replaced(path: &Path) -> io::Result<bool> {
-    const SECTION_HEADER: &[u8] = &[0x0a, 0x0d, 0x0d, 0x0a];
-    let mut start = Vec::new();
-    File::open(path)?.take(4).read_to_end(&mut start)?;
-    Ok(start.is_empty() || start == SECTION_HEADER)
+    Target::of(path).check()
 }
 
 #[cfg(test)]
@@ -257,10 +397,10 @@ mod tests {
     fn a_full_disk_is_told_once_and_at_the_end() {
         let dir = tempfile::tempdir().unwrap();
         let mut recorder = Recorder::create(&dir.path().join("a"), "iqtap").unwrap();
-        recorder.file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        recorder.out = Out::full();
         let note = Note::Tls(Side::Client, TlsInfo::default());
         recorder.blocks.frame.extend([0; 100]);
-        recorder.blocks.packet(0, Timestamp(0), None).unwrap();
+        recorder.blocks.packet(0, Timestamp(0), &[]).unwrap();
         assert_eq!(recorder.flush().unwrap_err().kind(), io::ErrorKind::StorageFull);
         recorder.note(1, "", Timestamp(0), &note).unwrap();
         recorder.flush().unwrap();

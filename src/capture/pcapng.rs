@@ -2,11 +2,12 @@
 //!
 //! Takes IP packets with their time and comment, gives bytes, always whole blocks. Must not know what is in a packet.
 
-use super::FORMAT;
+use super::{FORMAT, Section, comment};
 use crate::xmpp::Timestamp;
 use pcap_file::pcapng::PcapNgWriter;
 use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
 use pcap_file::pcapng::blocks::interface_description::{InterfaceDescriptionBlock, InterfaceDescriptionOption};
+use pcap_file::pcapng::blocks::interface_statistics::{InterfaceStatisticsBlock, InterfaceStatisticsOption};
 use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
 use pcap_file::{DataLink, Endianness};
 use std::borrow::Cow;
@@ -28,15 +29,12 @@ pub(super) struct Blocks {
 
 impl Blocks {
     /// Begins a section: its header and both interfaces wait at once.
-    pub(super) fn new(app: &str) -> io::Result<Self> {
-        let section = SectionHeaderBlock {
-            endianness: Endianness::Little,
-            options: vec![
-                SectionHeaderOption::Comment(format!("iqtap capture format {FORMAT}").into()),
-                SectionHeaderOption::UserApplication(app.to_owned().into()),
-            ],
-            ..Default::default()
-        };
+    pub(super) fn new(section: &Section) -> io::Result<Self> {
+        let format = format!("iqtap capture format {FORMAT}");
+        let comments = std::iter::once(format).chain(comment::section(section));
+        let mut options: Vec<_> = comments.map(|text| SectionHeaderOption::Comment(text.into())).collect();
+        options.push(SectionHeaderOption::UserApplication(section.app.clone().into()));
+        let section = SectionHeaderBlock { endianness: Endianness::Little, options, ..Default::default() };
         let mut writer = PcapNgWriter::with_section_header(Vec::new(), section).map_err(io::Error::other)?;
         for (name, description) in
             [("client leg", "between the client and iqtap"), ("server leg", "between iqtap and the server")]
@@ -56,13 +54,28 @@ impl Blocks {
     }
 
     /// Adds the packet in `frame`.
-    pub(super) fn packet(&mut self, interface: u32, at: Timestamp, comment: Option<&str>) -> io::Result<()> {
+    pub(super) fn packet(&mut self, interface: u32, at: Timestamp, comments: &[&str]) -> io::Result<()> {
         let block = EnhancedPacketBlock {
             interface_id: interface,
             timestamp: Duration::from_micros(at.0),
             original_len: u32::try_from(self.frame.len()).map_err(io::Error::other)?,
             data: Cow::Borrowed(&self.frame),
-            options: comment.map(|text| EnhancedPacketOption::Comment(text.into())).into_iter().collect(),
+            options: comments.iter().map(|text| EnhancedPacketOption::Comment((*text).into())).collect(),
+        };
+        self.writer.write_pcapng_block(block).map_err(io::Error::other)?;
+        Ok(())
+    }
+
+    /// Says how much was missed, as a counter of the first interface and in words.
+    pub(super) fn missed(&mut self, events: u64, at: Timestamp) -> io::Result<()> {
+        let block = InterfaceStatisticsBlock {
+            interface_id: 0,
+            // The library writes this as one number; it is two, the upper half first.
+            timestamp: at.0.saturating_mul(1000).rotate_left(32),
+            options: vec![
+                InterfaceStatisticsOption::Comment(comment::missed(events).into()),
+                InterfaceStatisticsOption::IsbIfDrop(events),
+            ],
         };
         self.writer.write_pcapng_block(block).map_err(io::Error::other)?;
         Ok(())

@@ -39,7 +39,8 @@ const SPACES: &[&[u8]] = &[b"auth", b"register", b"fast:", b"upload", b"xmpp-sas
 const FORMS: &[u8] = b"data";
 
 /// What an item is read under when its stream's header was not seen.
-const HEADER: &[u8] = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
+pub(super) const HEADER: &[u8] =
+    b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
 
 /// The session has judged the item by its own limits already.
 const LIMITS: Limits = Limits {
@@ -53,9 +54,16 @@ const LIMITS: Limits = Limits {
 /// A stream header: what the items behind it are read under.
 #[derive(Debug)]
 pub(super) struct Header {
-    bytes: Box<[u8]>,
+    pub(super) bytes: Box<[u8]>,
     /// It may declare what makes a stanza secret, so that the stanza need not.
     suspect: bool,
+}
+
+impl Header {
+    /// For one that was not recorded: nobody knows what it declares, so everything behind it is looked into.
+    pub(super) fn stand_in() -> Self {
+        Self { bytes: HEADER.into(), suspect: true }
+    }
 }
 
 /// Knows what to look for.

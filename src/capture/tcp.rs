@@ -75,7 +75,7 @@ pub(super) struct Talk {
 }
 
 impl Talk {
-    /// Shakes hands; the comment stands on the SYN.
+    /// Shakes hands; the comments stand on the SYN.
     ///
     /// Addresses are loopback ones: 127.1.x.y for the client and 127.2.x.y for iqtap as the server sees it, x and y from the
     /// session's number; 127.0.0.1 for iqtap and 127.0.0.2 for the server.
@@ -84,7 +84,7 @@ impl Talk {
         side: Side,
         epoch: u16,
         at: Timestamp,
-        comment: &str,
+        comments: &[&str],
         blocks: &mut Blocks,
     ) -> io::Result<Self> {
         let [.., third, second, x, y] = session.to_be_bytes();
@@ -100,9 +100,9 @@ impl Talk {
             next: [0; 2],
             acked: [0; 2],
         };
-        talk.packet(End::Caller, Flag::Syn, at, &[], Some(comment), blocks)?;
-        talk.packet(End::Listener, Flag::SynAck, at, &[], None, blocks)?;
-        talk.packet(End::Caller, Flag::Ack, at, &[], None, blocks)?;
+        talk.packet(End::Caller, Flag::Syn, at, &[], comments, blocks)?;
+        talk.packet(End::Listener, Flag::SynAck, at, &[], &[], blocks)?;
+        talk.packet(End::Caller, Flag::Ack, at, &[], &[], blocks)?;
         Ok(talk)
     }
 
@@ -113,11 +113,11 @@ impl Talk {
         at: Timestamp,
         item: &[u8],
         number: u64,
-        comment: &str,
+        comments: &[&str],
         blocks: &mut Blocks,
     ) -> io::Result<()> {
         if item.len() <= SEGMENT_BYTES {
-            self.packet(from, Flag::Push, at, item, Some(comment), blocks)?;
+            self.packet(from, Flag::Push, at, item, comments, blocks)?;
         } else {
             let mut rest = item;
             let mut part = 1;
@@ -125,29 +125,29 @@ impl Talk {
                 let (piece, after) = rest.split_at(cut(rest));
                 let flag = if after.is_empty() { Flag::Push } else { Flag::Ack };
                 let more = format!("#{number} part {part}");
-                let text = if part == 1 { comment } else { &more };
-                self.packet(from, flag, at, piece, Some(text), blocks)?;
+                let texts = if part == 1 { comments } else { &[more.as_str()] };
+                self.packet(from, flag, at, piece, texts, blocks)?;
                 rest = after;
                 part += 1;
             }
         }
         let sent = self.next[from as usize];
         if sent.wrapping_sub(self.acked[from as usize]) >= UNACKED_BYTES {
-            self.packet(from.other(), Flag::Ack, at, &[], None, blocks)?;
+            self.packet(from.other(), Flag::Ack, at, &[], &[], blocks)?;
         }
         Ok(())
     }
 
     /// Ends it in order; the comment stands on the first FIN.
     pub(super) fn close(mut self, first: End, at: Timestamp, comment: &str, blocks: &mut Blocks) -> io::Result<()> {
-        self.packet(first, Flag::Fin, at, &[], Some(comment), blocks)?;
-        self.packet(first.other(), Flag::Fin, at, &[], None, blocks)?;
-        self.packet(first, Flag::Ack, at, &[], None, blocks)
+        self.packet(first, Flag::Fin, at, &[], &[comment], blocks)?;
+        self.packet(first.other(), Flag::Fin, at, &[], &[], blocks)?;
+        self.packet(first, Flag::Ack, at, &[], &[], blocks)
     }
 
     /// Ends it with an RST.
     pub(super) fn reset(mut self, from: End, at: Timestamp, comment: &str, blocks: &mut Blocks) -> io::Result<()> {
-        self.packet(from, Flag::Rst, at, &[], Some(comment), blocks)
+        self.packet(from, Flag::Rst, at, &[], &[comment], blocks)
     }
 
     fn packet(
@@ -156,7 +156,7 @@ impl Talk {
         flag: Flag,
         at: Timestamp,
         payload: &[u8],
-        comment: Option<&str>,
+        comments: &[&str],
         blocks: &mut Blocks,
     ) -> io::Result<()> {
         let (tcp, ip) = self.headers(from, flag, payload)?;
@@ -165,7 +165,7 @@ impl Talk {
         frame.extend_from_slice(&ip.to_bytes());
         frame.extend_from_slice(&tcp.to_bytes());
         frame.extend_from_slice(payload);
-        blocks.packet(self.interface, at, comment)?;
+        blocks.packet(self.interface, at, comments)?;
 
         let counted = u32::from(matches!(flag, Flag::Syn | Flag::SynAck | Flag::Fin));
         let len = u32::try_from(payload.len()).map_err(refused)?;

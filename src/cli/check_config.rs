@@ -1,7 +1,6 @@
 //! `iqtap check-config`: what a file means, or what is wrong with it.
 
-use super::{Failure, print};
-use crate::capture;
+use super::{Failure, print, record};
 use crate::config::{Config, ConfigError};
 use crate::net::{ClientCertificate, TlsError, Trust};
 use crate::policy::{ClientTls, ServerTls, SmMode};
@@ -43,7 +42,7 @@ fn check_files(config: &Config) -> Result<(), ConfigError> {
     if let Some(path) = config.server_ca.clone().filter(|_| config.route.server_tls != ServerTls::Off) {
         Trust::File(path).check().map_err(|error| bad_file(config, &error))?;
     }
-    config.record.as_deref().map_or(Ok(()), |path| capture::check(path).map_err(|error| config.wrong("record", error)))
+    record::check(config)
 }
 
 /// An error about a file, at the key that names it.
@@ -81,8 +80,11 @@ fn meaning(config: &Config) -> String {
     for (what, value) in scripts(config) {
         line(what, value);
     }
-    if let Some(path) = &config.record {
-        line("record", path.display().to_string());
+    if let Some(words) = record::words(config) {
+        line("record", words);
+    }
+    if let Some(path) = &config.key_log {
+        line("TLS keys", path.display().to_string());
     }
     match &config.store {
         Some(path) => line("store", path.display().to_string()),

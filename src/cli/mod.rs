@@ -12,6 +12,7 @@ pub mod demo;
 mod ledger;
 mod one_liners;
 mod print;
+mod record;
 mod rules;
 mod run;
 mod script;

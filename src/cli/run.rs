@@ -3,11 +3,11 @@
 use super::ca::{data_directory, default_store};
 use super::check_config::{answers, rules, scripts, word};
 use super::one_liners::OneLiners;
-use super::{Failure, print, sinks};
+use super::{Failure, print, record, sinks};
 use crate::answer;
 use crate::config::{Config, Upstream, parse_duration, parse_listen};
 use crate::net::ca::Authority;
-use crate::net::{ClientCertificate, Follower, Scripts, Server, Setup, StoreSetup, Trust};
+use crate::net::{ClientCertificate, Failed, Follower, Scripts, Server, Setup, StoreSetup, Trust};
 use crate::policy::{ClientTls, Policy, ServerTls, SmMode};
 use crate::rules::{Mode, Modes};
 use std::fmt::Write;
@@ -68,9 +68,6 @@ pub(super) struct Args {
     /// Show only stanzas for which this Rhai expression over `stanza` is true
     #[arg(long, value_name = "EXPR")]
     filter: Option<String>,
-    /// Write what is seen to a capture (pcapng), secrets replaced; an earlier capture of that name goes, no other file
-    #[arg(long, value_name = "FILE")]
-    record: Option<PathBuf>,
     /// Read these settings from a file (iqtap.example.toml has every key); the command line has the last word
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -96,6 +93,8 @@ pub(super) struct Args {
     /// answers vcard, blocking or private, or scripts keep something; else in memory]
     #[arg(long, value_name = "PATH")]
     store: Option<PathBuf>,
+    #[command(flatten)]
+    recording: record::RecordArgs,
 }
 
 const EXAMPLE: &str = "Examples:
@@ -104,6 +103,8 @@ const EXAMPLE: &str = "Examples:
   iqtap run --upstream xmpp.example.org:5222 --rules enforce --record s.pcapng
   iqtap run --upstream xmpp.example.org:5222 --drop 'stanza.kind == \"presence\" && stanza.type == \"subscribe\"'
   iqtap run --upstream xmpp.example.org:5222 --answer ping=local --answer vcard=fallback --answer mam=deny
+  iqtap run --upstream xmpp.example.org:5222 --record captures/ --record-every 1h --record-total 10GB
+  iqtap run --upstream xmpp.example.org:5222 --record - | wireshark -k -i -
   iqtap run --config iqtap.toml
 
 SIGHUP (not on Windows) loads the scripts again, saved or not. The configuration file is read once, at the start.";
@@ -157,7 +158,7 @@ impl Args {
             config.filter = self.filter;
             config.lines.remove("filter");
         }
-        config.record = self.record.or(config.record);
+        self.recording.apply(&mut config)?;
         config.json |= self.json;
         config.quiet |= self.quiet;
         config.allow_public |= self.allow_public;
@@ -175,17 +176,19 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let config = args.config()?;
     print::start_log(config.quiet);
     let (scripts, policy) = Scripts::load(&config).map_err(Failure::usage)?;
-    let setup = setup(&config, policy)?;
+    record::warn(&config);
+    let failed = Failed::default();
+    let setup = setup(&config, policy, &failed)?;
     if config.insecure_server {
         tracing::warn!("--insecure-server: whoever answers as the server is believed; passwords may go to anybody");
     }
     let runtime = Runtime::new().map_err(|error| Failure::runtime(format!("no threads: {error}")))?;
-    let served = runtime.block_on(serve(setup, scripts, &config));
+    let served = runtime.block_on(serve(setup, scripts, &config, &failed));
     runtime.shutdown_background(); // a name being looked up is not waited for
     served
 }
 
-fn setup(config: &Config, policy: Policy) -> Result<Setup, Failure> {
+fn setup(config: &Config, policy: Policy, failed: &Failed) -> Result<Setup, Failure> {
     let upstream = config.upstream.clone().ok_or_else(|| {
         Failure::usage("no server is named; add --upstream HOST:PORT (such as --upstream xmpp.example.org:5222)")
     })?;
@@ -201,6 +204,7 @@ fn setup(config: &Config, policy: Policy) -> Result<Setup, Failure> {
         None => Trust::System,
     };
     let store = store(config, &policy)?.map_or(StoreSetup::Memory, StoreSetup::File);
+    let sinks = sinks::sinks(config, &policy, failed)?;
     Ok(Setup {
         listen: config.listen,
         upstream,
@@ -208,9 +212,10 @@ fn setup(config: &Config, policy: Policy) -> Result<Setup, Failure> {
         policy,
         certificate,
         trust,
+        key_log: config.key_log.clone(),
         vault: config.vault,
         store,
-        sinks: sinks::sinks(config)?,
+        sinks,
     })
 }
 
@@ -225,12 +230,14 @@ fn store(config: &Config, policy: &Policy) -> Result<Option<PathBuf>, Failure> {
     }
 }
 
-async fn serve(setup: Setup, scripts: Scripts, config: &Config) -> Result<(), Failure> {
+async fn serve(setup: Setup, scripts: Scripts, config: &Config, failed: &Failed) -> Result<(), Failure> {
     let (certificate, store) = (setup.certificate.clone(), setup.store.clone());
     let [first, second] = [signals(1), signals(2)].map(|signals| signals.map_err(Failure::runtime));
     let first = first?;
     tokio::spawn(at_once(second?));
     let hangups = Hangups::listen().map_err(Failure::runtime)?;
+    #[cfg(unix)]
+    let _limited = file_limits().map_err(Failure::runtime)?;
     let server = Server::bind(setup).await.map_err(Failure::usage)?;
     let listen = server.local_addr().map_err(Failure::runtime)?;
     if !config.quiet {
@@ -242,10 +249,14 @@ async fn serve(setup: Setup, scripts: Scripts, config: &Config) -> Result<(), Fa
         tokio::select! {
             () = first => {}
             () = hangups.heed(&follower) => {}
+            () = failed.happens() => {}
         }
         std::thread::spawn(end_in_any_case);
     };
     server.run(stopped).await; // the printer has told the total
+    if failed.is_so() {
+        return Err(Failure::runtime("stopped, because what is seen cannot be recorded (record_failure = \"stop\")"));
+    }
     Ok(())
 }
 
@@ -286,6 +297,13 @@ fn signals(count: usize) -> io::Result<impl Future<Output = ()>> {
             let _ = tokio::signal::ctrl_c().await;
         }
     })
+}
+
+/// A file that may not grow (`ulimit -f`) is a write that fails, like one on a full disk, and no reason to die: SIGXFSZ is taken.
+#[cfg(unix)]
+fn file_limits() -> io::Result<tokio::signal::unix::Signal> {
+    const SIGXFSZ: i32 = 25; // on Linux, macOS and the BSDs
+    tokio::signal::unix::signal(tokio::signal::unix::SignalKind::from_raw(SIGXFSZ))
 }
 
 /// SIGHUP: scripts are loaded again. That of a terminal that is closed asks to stop, as it does of any program.
@@ -348,8 +366,8 @@ fn greeting(config: &Config, listen: SocketAddr, certificate: &ClientCertificate
     for (what, value) in scripts(config) {
         line(what, value);
     }
-    if let Some(path) = &config.record {
-        line("record", path.display().to_string());
+    if let Some(words) = record::words(config) {
+        line("record", words);
     }
     if let StoreSetup::File(path) = store {
         line("store", path.display().to_string());

@@ -1,29 +1,26 @@
 //! Where the notes of `iqtap run` go: the printer on stdout, the recorder.
 
-use super::Failure;
+use super::{Failure, record};
 use crate::config::Config;
 use crate::inspect::{NotReloaded, Printer, PrinterOptions};
-use crate::net::{News, Recording, SessionInfo, Sink};
+use crate::net::{Failed, News, SessionInfo, Sink};
+use crate::policy::Policy;
 use crate::script::Filter;
 use crate::session::{Note, Tally};
 use crate::xmpp::Timestamp;
 use jiff::tz::TimeZone;
-use std::io::{self, BufWriter};
+use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 
 /// The sinks a configuration asks for.
-pub(super) fn sinks(config: &Config) -> Result<Vec<Box<dyn Sink>>, Failure> {
+pub(super) fn sinks(config: &Config, policy: &Policy, failed: &Failed) -> Result<Vec<Box<dyn Sink>>, Failure> {
     let filter = config.compiled_filter().map_err(Failure::usage)?;
     let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(Printing::new(config, filter))];
-    if let Some(path) = &config.record {
-        let recording =
-            Recording::create(path).map_err(|error| Failure::usage(format!("cannot record: {error}; see --record")))?;
-        sinks.push(Box::new(recording));
-    }
+    sinks.extend(record::sink(config, policy, failed)?);
     Ok(sinks)
 }
 
-/// The printer on stdout.
+/// The printer on stdout; on stderr, if stdout is for the capture.
 struct Printing {
     printer: Option<Printer>,
     wants_stanzas: bool,
@@ -41,8 +38,11 @@ impl Printing {
             filter: filter.map(Arc::new),
             ..PrinterOptions::default()
         };
-        let out = BufWriter::new(anstream::stdout());
-        Self { printer: Some(Printer::new(options, Box::new(out))), wants_stanzas }
+        let out: Box<dyn Write + Send> = match record::takes_output(config) {
+            true => Box::new(BufWriter::new(anstream::stderr())),
+            false => Box::new(BufWriter::new(anstream::stdout())),
+        };
+        Self { printer: Some(Printer::new(options, out)), wants_stanzas }
     }
 
     fn print(&mut self, print: impl FnOnce(&mut Printer) -> io::Result<()>) {

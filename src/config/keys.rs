@@ -2,7 +2,9 @@
 
 use super::answers::AnswerKeys;
 use super::duration::DurationKey;
+use super::record::{OnRecordFailure, RecordKeys};
 use super::rules::Rules;
+use super::size::SizeKey;
 use super::{Config, ConfigError, Upstream, parse_listen};
 use crate::policy::{ClientTls, Forward, OnScriptError, ServerTls, SmMode};
 use crate::script::{Deed, OneLiner, ScriptLimits};
@@ -51,6 +53,15 @@ struct Keys {
     data_dir: Option<Spanned<PathBuf>>,
     store: Option<Spanned<PathBuf>>,
     record: Option<Spanned<PathBuf>>,
+    record_name: Option<Spanned<String>>,
+    record_size: Option<Spanned<SizeKey>>,
+    record_every: Option<Spanned<DurationKey>>,
+    record_total: Option<Spanned<SizeKey>>,
+    record_filter: Option<Spanned<String>>,
+    record_lossy: Option<bool>,
+    record_secrets: Option<bool>,
+    record_failure: Option<OnRecordFailure>,
+    key_log: Option<Spanned<PathBuf>>,
     quiet: Option<bool>,
     json: Option<bool>,
     rules: Option<Rules>,
@@ -98,11 +109,23 @@ impl Keys {
             ("data_dir", &self.data_dir),
             ("store", &self.store),
             ("record", &self.record),
+            ("key_log", &self.key_log),
         ];
         let spans = paths.into_iter().filter_map(|(name, path)| Some((name, path.as_ref()?.span())));
         let listen = self.listen.as_ref().map(|listen| ("listen", listen.span()));
         let filter = self.filter.as_ref().map(|filter| ("filter", filter.span()));
-        config.lines = spans.chain(listen).chain(filter).map(|(name, span)| (name, line(text, span.start))).collect();
+        let recording = RecordKeys {
+            name: self.record_name,
+            size: self.record_size,
+            every: self.record_every,
+            total: self.record_total,
+            filter: self.record_filter,
+            lossy: self.record_lossy,
+            secrets: self.record_secrets,
+            failure: self.record_failure,
+        };
+        let spans = spans.chain(listen).chain(filter).chain(recording.spans());
+        config.lines = spans.map(|(name, span)| (name, line(text, span.start))).collect();
         set(&mut config.listen, self.listen.map(|listen| listen.into_inner().0));
         config.upstream = self.upstream.map(|upstream| upstream.0);
         config.server_ca = self.server_ca.map(|path| at(path.into_inner()));
@@ -112,7 +135,11 @@ impl Keys {
         config.key = self.key.map(|path| at(path.into_inner()));
         config.data_dir = self.data_dir.map(|path| at(path.into_inner()));
         config.store = self.store.map(|path| at(path.into_inner()));
-        config.record = self.record.map(|path| at(path.into_inner()));
+        // `-` is the standard output, wherever the file is.
+        config.record =
+            self.record.map(Spanned::into_inner).map(|path| if path == Path::new("-") { path } else { at(path) });
+        recording.apply(&mut config.recording)?;
+        config.key_log = self.key_log.map(|path| at(path.into_inner()));
         set(&mut config.quiet, self.quiet);
         set(&mut config.json, self.json);
         if let Some(Rules(modes, default)) = self.rules {

@@ -16,7 +16,8 @@ use crate::script::{Filter, HookCount};
 use crate::session::{Dir, Fate, FindingCount, IqCount, Note, Origin, Seen, Tally, What};
 use crate::xmpp::{Side, Timestamp};
 use jiff::tz::TimeZone;
-use sieve::{Sieve, Sieved};
+
+pub use sieve::{Sieve, Sieved};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;

@@ -21,7 +21,7 @@ const LIMITS: Limits = Limits {
 
 /// A filter, and the streams it is looking at.
 #[derive(Debug)]
-pub(super) struct Sieve {
+pub struct Sieve {
     filter: Arc<Filter>,
     /// By session, leg and way.
     streams: BTreeMap<(u64, usize, bool), Scanner>,
@@ -30,20 +30,25 @@ pub(super) struct Sieve {
 }
 
 /// What the sieve says of an item.
-pub(super) enum Sieved {
+#[derive(Debug)]
+pub enum Sieved {
+    /// It fits, or is no stanza.
     Shown,
+    /// It does not fit.
     Hidden,
     /// Shown because the filter failed on it; why is to be told.
     Failed(String),
 }
 
 impl Sieve {
-    pub(super) fn new(filter: Arc<Filter>) -> Self {
+    /// For any number of sessions.
+    #[must_use]
+    pub fn new(filter: Arc<Filter>) -> Self {
         Self { filter, streams: BTreeMap::new(), told: false }
     }
 
     /// Judges an item, if it is a stanza.
-    pub(super) fn sift(&mut self, session: u64, seen: &Seen) -> Sieved {
+    pub fn sift(&mut self, session: u64, seen: &Seen) -> Sieved {
         match seen.what {
             What::Header => {
                 self.opened(session, seen);
@@ -63,7 +68,7 @@ impl Sieve {
     }
 
     /// A session is over.
-    pub(super) fn forget(&mut self, session: u64) {
+    pub fn forget(&mut self, session: u64) {
         self.streams.retain(|(of, ..), _| *of != session);
     }
 

@@ -47,6 +47,8 @@ pub struct Setup {
     pub certificate: ClientCertificate,
     /// What the server must prove.
     pub trust: Trust,
+    /// Where the keys of TLS connections are written, if anywhere.
+    pub key_log: Option<PathBuf>,
     /// What is kept of sessions that wait to be resumed.
     pub vault: VaultLimits,
     /// Where what outlives a session is kept.
@@ -66,6 +68,7 @@ impl Setup {
             policy: Policy::default(),
             certificate: ClientCertificate::Minted(data_directory),
             trust: Trust::default(),
+            key_log: None,
             vault: VaultLimits::default(),
             store: StoreSetup::default(),
             sinks: Vec::new(),
@@ -160,7 +163,7 @@ impl Server {
     /// If any of that cannot be done.
     pub async fn bind(setup: Setup) -> Result<Self, BindError> {
         let address = setup.listen;
-        let tls = Tls::new(&setup.route, &setup.certificate, &setup.trust)?;
+        let tls = Tls::new(&setup.route, &setup.certificate, &setup.trust, setup.key_log.as_deref())?;
         let listener = TcpListener::bind(address).await.map_err(|error| BindError::Listen { address, error })?;
         let bound = listener.local_addr().map_err(|error| BindError::Listen { address, error })?;
         if setup.upstream.to_string().parse() == Ok(bound) {

@@ -4,9 +4,9 @@
 
 use super::ca::Authority;
 use super::tls::{ALPN, TlsError, provider};
-use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{KeyLog, ServerConfig};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
@@ -27,29 +27,33 @@ pub(super) enum Identity {
     /// One for all names.
     Fixed(Arc<ServerConfig>),
     /// One per name.
-    Minted { authority: Box<Authority>, cache: Mutex<BTreeMap<String, (Instant, Arc<ServerConfig>)>> },
+    Minted {
+        authority: Box<Authority>,
+        cache: Mutex<BTreeMap<String, (Instant, Arc<ServerConfig>)>>,
+        keys: Arc<dyn KeyLog>,
+    },
 }
 
 impl Identity {
     /// From the operator's files.
-    pub(super) fn from_files(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+    pub(super) fn from_files(certificate: &Path, key: &Path, keys: Arc<dyn KeyLog>) -> Result<Self, TlsError> {
         let bad = |path: &Path, reason: String| TlsError::BadFile { path: path.to_owned(), reason };
         let chain = certificates(certificate)?;
         let key_der = PrivateKeyDer::from_pem_file(key)
             .map_err(|error| bad(key, format!("no private key in PEM form can be read ({error})")))?;
-        server_config(chain, key_der).map(Self::Fixed).map_err(|error| bad(key, error.to_string()))
+        server_config(chain, key_der, keys).map(Self::Fixed).map_err(|error| bad(key, error.to_string()))
     }
 
     /// From our own authority.
-    pub(super) fn minted(authority: Authority) -> Self {
-        Self::Minted { authority: Box::new(authority), cache: Mutex::default() }
+    pub(super) fn minted(authority: Authority, keys: Arc<dyn KeyLog>) -> Self {
+        Self::Minted { authority: Box::new(authority), cache: Mutex::default(), keys }
     }
 
     /// The configuration for the first of `names` that can be a domain.
     pub(super) fn config<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<Arc<ServerConfig>, String> {
-        let (authority, cache) = match self {
+        let (authority, cache, keys) = match self {
             Self::Fixed(config) => return Ok(Arc::clone(config)),
-            Self::Minted { authority, cache } => (authority, cache),
+            Self::Minted { authority, cache, keys } => (authority, cache, keys),
         };
         let name = names.into_iter().find_map(usable_name).unwrap_or_else(|| DEFAULT_NAME.to_owned());
         let now = Instant::now();
@@ -60,7 +64,7 @@ impl Identity {
         }
         let (certificate, key) =
             authority.mint(&name).map_err(|error| format!("no certificate for {name}: {error}"))?;
-        let config = server_config(vec![certificate], key).map_err(|error| error.to_string())?;
+        let config = server_config(vec![certificate], key, Arc::clone(keys)).map_err(|error| error.to_string())?;
         let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
         if cache.len() >= CACHE_NAMES {
             let oldest = cache.iter().min_by_key(|(_, (minted, _))| *minted).map(|(name, _)| name.clone());
@@ -86,6 +90,7 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
 fn server_config(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
+    keys: Arc<dyn KeyLog>,
 ) -> Result<Arc<ServerConfig>, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
@@ -93,6 +98,7 @@ fn server_config(
         .with_single_cert(chain, key)?;
     // A client that offers no ALPN at all is taken; one that offers only other protocols is not.
     config.alpn_protocols = vec![ALPN.to_vec()];
+    config.key_log = keys;
     Ok(Arc::new(config))
 }
 
@@ -129,7 +135,7 @@ mod tests {
     #[test]
     fn the_cache_is_bounded_and_used() {
         let directory = tempfile::tempdir().unwrap();
-        let identity = Identity::minted(Authority::open(directory.path()).unwrap());
+        let identity = Identity::minted(Authority::open(directory.path()).unwrap(), Arc::new(rustls::NoKeyLog));
         let first = identity.config(["a b", "example.org"]).unwrap();
         assert!(Arc::ptr_eq(&first, &identity.config(["EXAMPLE.org"]).unwrap()));
         for i in 0..CACHE_NAMES {

@@ -14,6 +14,7 @@ mod clock;
 mod dial;
 mod insecure;
 mod keeper;
+mod keylog;
 mod listen;
 mod lobby;
 mod mint;
@@ -29,7 +30,7 @@ mod wire;
 pub use keeper::StoreSetup;
 pub use listen::{BindError, Server, Setup};
 pub use notes::{SessionInfo, Sink, Summary};
-pub use record::Recording;
+pub use record::{Failed, RecordSetup, Recording};
 pub use reload::{Follower, News, Reloader, Scripts};
 pub use tls::{ClientCertificate, TlsError, Trust};
 

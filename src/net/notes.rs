@@ -36,6 +36,10 @@ pub struct SessionInfo {
     pub number: u64,
     /// The client's network address, as text.
     pub peer: Arc<str>,
+    /// The number of the policy that it had when it told this.
+    pub policy: u64,
+    /// See [`crate::policy::Policy::source`].
+    pub source: Arc<str>,
 }
 
 /// Somewhere notes go. Lives on a consumer's thread, may block it (and so, in the end, the sessions).
@@ -50,6 +54,11 @@ pub trait Sink: Send {
     }
     /// One note.
     fn take(&mut self, session: &SessionInfo, now: Timestamp, note: &Note);
+    /// So many events were not handed over, because it did not make room in time: called before those that came later. Whether it
+    /// has told of it.
+    fn missed(&mut self, _events: u64) -> bool {
+        false
+    }
     /// Something to be known of the process.
     fn news(&mut self, _now: Timestamp, _news: &News) {}
     /// Called about once a second while there is news: nothing older should be lost by a crash.
@@ -136,6 +145,8 @@ impl Load {
 /// In a lane; while it is there it takes up room.
 struct Batch {
     load: Load,
+    /// Events that were missed since the batch before.
+    missed: u64,
     _room: OwnedSemaphorePermit,
 }
 
@@ -144,8 +155,14 @@ struct Batch {
 struct Gauge {
     /// Nothing was taken for longer than a session waits.
     stuck: AtomicBool,
-    /// Notes not handed over, not yet spoken of.
+    /// Notes not handed over since something was.
     missed: AtomicU64,
+}
+
+impl Gauge {
+    fn take_missed(&self) -> u64 {
+        self.missed.swap(0, Ordering::Relaxed)
+    }
 }
 
 /// The way to the sinks of one kind.
@@ -176,12 +193,16 @@ impl Lane {
 
     async fn put(&self, load: Load) -> bool {
         let Ok(room) = Arc::clone(&self.room).acquire_many_owned(load.permits()).await else { return false };
-        self.sender.send(Batch { load, _room: room }).await.is_ok()
+        let Ok(place) = self.sender.reserve().await else { return false };
+        place.send(Batch { load, missed: self.gauge.take_missed(), _room: room });
+        true
     }
 
     fn try_put(&self, load: Load) -> bool {
         let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(load.permits()) else { return false };
-        self.sender.try_send(Batch { load, _room: room }).is_ok()
+        let Ok(place) = self.sender.try_reserve() else { return false };
+        place.send(Batch { load, missed: self.gauge.take_missed(), _room: room });
+        true
     }
 
     fn try_send(&self, load: Load) {
@@ -253,7 +274,9 @@ impl Consumer {
         let (lossy, whole): (Sinks, Sinks) = sinks.into_iter().partition(|sink| sink.may_miss());
         let mut lanes = Vec::new();
         let mut threads = Vec::new();
-        for (sinks, may_miss) in [(lossy, true), (whole, false)] {
+        // Who may miss some has a lane of its own: it misses no more because another one is stuck.
+        let lossy = lossy.into_iter().map(|sink| (vec![sink], true));
+        for (sinks, may_miss) in lossy.chain([(whole, false)]) {
             if sinks.is_empty() {
                 continue;
             }
@@ -297,6 +320,7 @@ fn lane(sinks: Sinks, may_miss: bool, total: Arc<Mutex<Tally>>) -> (Lane, onesho
 async fn consume(mut receiver: mpsc::Receiver<Batch>, mut sinks: Sinks, gauge: Arc<Gauge>, total: Arc<Mutex<Tally>>) {
     let mut batches = Vec::new();
     let mut flush_at: Option<Instant> = None; // none: nothing new since the last flush
+    let mut missed = 0;
     loop {
         let receive = receiver.recv_many(&mut batches, TAKE_BATCHES);
         let received = match flush_at {
@@ -307,6 +331,7 @@ async fn consume(mut receiver: mpsc::Receiver<Batch>, mut sinks: Sinks, gauge: A
             break;
         }
         for batch in batches.drain(..) {
+            missed += miss(&mut sinks, batch.missed);
             take(&mut sinks, &batch.load);
             gauge.stuck.store(false, Ordering::Release);
             flush_at = flush_at.or_else(|| Some(Instant::now() + FLUSH_EVERY));
@@ -317,12 +342,22 @@ async fn consume(mut receiver: mpsc::Receiver<Batch>, mut sinks: Sinks, gauge: A
         if flush_at.is_some_and(|at| at <= Instant::now()) {
             sinks.iter_mut().for_each(|sink| sink.flush());
             flush_at = None;
-            own_up(&gauge);
+            own_up(std::mem::take(&mut missed));
         }
     }
+    missed += miss(&mut sinks, gauge.take_missed());
     let total = total.lock().unwrap_or_else(PoisonError::into_inner).clone();
     sinks.iter_mut().for_each(|sink| sink.finish(&total));
-    own_up(&gauge);
+    own_up(missed);
+}
+
+/// Tells the sinks what they have missed; gives what none of them has spoken of.
+fn miss(sinks: &mut Sinks, events: u64) -> u64 {
+    if events == 0 {
+        return 0;
+    }
+    let silent = sinks.iter_mut().map(|sink| sink.missed(events)).filter(|told| !told).count(); // every one is told
+    if silent > 0 { events } else { 0 }
 }
 
 fn take(sinks: &mut Sinks, load: &Load) {
@@ -337,8 +372,7 @@ fn take(sinks: &mut Sinks, load: &Load) {
 }
 
 /// Says what was missed.
-fn own_up(gauge: &Gauge) {
-    let missed = gauge.missed.swap(0, Ordering::Relaxed);
+fn own_up(missed: u64) {
     if missed > 0 {
         tracing::warn!("{missed} events were not shown or recorded: the output was not taken in time");
     }
@@ -373,10 +407,14 @@ mod tests {
         (Box::new(Stuck { go, taken: Arc::clone(&taken), may_miss }), let_go, taken)
     }
 
+    fn session() -> SessionInfo {
+        SessionInfo { number: 1, peer: "x".into(), policy: 1, source: "".into() }
+    }
+
     fn told(notes: usize) -> Arc<Told> {
         let notes: Vec<Note> = (0..notes).map(|_| Note::Hint("x".repeat(1000))).collect();
         let weight = notes.iter().map(weight).sum();
-        Arc::new(Told { session: SessionInfo { number: 1, peer: "x".into() }, now: Timestamp(1), notes, weight })
+        Arc::new(Told { session: session(), now: Timestamp(1), notes, weight })
     }
 
     /// Tells until that has to wait; how many batches were taken in.

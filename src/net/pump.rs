@@ -103,8 +103,6 @@ pub(super) struct Pump {
     stopping: bool,
     /// The client's first byte may still be that of a TLS handshake.
     sniffing: bool,
-    /// The number of the policy that the session has.
-    policy: u64,
     /// What other sessions say, once this one could be resumed, and the store, once it was asked.
     mailbox: Option<Mailbox>,
     /// Who is to have this session's state.
@@ -127,8 +125,8 @@ impl Pump {
         let clock = shared.clock;
         let now = clock.now();
         let (route, policy) = (Arc::clone(&shared.route), shared.policies.newest());
-        let policy_number = policy.number;
-        let session = Session::new(now, route, policy, number, &peer, super::tls::random_seed());
+        let info = SessionInfo { number, policy: policy.number, source: Arc::clone(&policy.source), peer };
+        let session = Session::new(now, route, policy, number, &info.peer, super::tls::random_seed());
         wire::tune(&tcp);
         let mut out = Outbox { watched: shared.watched, ..Outbox::default() };
         if shared.route.client_tls == ClientTls::Direct {
@@ -144,7 +142,7 @@ impl Pump {
             teller,
             weight: 0,
             unheard: false,
-            info: SessionInfo { number, peer },
+            info,
             clock,
             now,
             domain: String::new(),
@@ -153,7 +151,6 @@ impl Pump {
             not_before: now,
             look_at: None,
             stopping: false,
-            policy: policy_number,
             mailbox: None,
             heir: None,
         }
@@ -334,8 +331,9 @@ impl Pump {
             self.feed(Input::Stop);
             return true;
         }
-        if let Some(policy) = self.shared.policies.newer_than(self.policy) {
-            self.policy = policy.number;
+        if let Some(policy) = self.shared.policies.newer_than(self.info.policy) {
+            // What was told under the old one is on its way already: news is told before anything is heeded.
+            (self.info.policy, self.info.source) = (policy.number, Arc::clone(&policy.source));
             self.feed(Input::Policy(policy));
             return true;
         }

@@ -5,14 +5,15 @@
 
 use super::ca::{Authority, CaError};
 use super::insecure::BelievesAnything;
+use super::keylog::KeyFile;
 use super::mint::{Identity, certificates};
 use crate::policy::{ClientTls, Route, ServerTls};
 use crate::session::TlsInfo;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::ServerName;
-use rustls::{CertificateError, ClientConfig, CommonState, Error, ProtocolVersion, RootCertStore};
+use rustls::{CertificateError, ClientConfig, CommonState, Error, KeyLog, NoKeyLog, ProtocolVersion, RootCertStore};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -80,7 +81,7 @@ impl ClientCertificate {
     /// What is wrong with which file.
     pub fn check(&self) -> Result<(), TlsError> {
         match self {
-            Self::Files { certificate, key } => Identity::from_files(certificate, key).map(drop),
+            Self::Files { certificate, key } => Identity::from_files(certificate, key, Arc::new(NoKeyLog)).map(drop),
             Self::Minted(directory) if directory.exists() && !directory.is_dir() => {
                 Err(TlsError::BadFile { path: directory.clone(), reason: "is not a directory".to_owned() })
             }
@@ -112,15 +113,29 @@ pub(super) struct Tls {
 
 impl Tls {
     /// Reads and makes what the route needs.
-    pub(super) fn new(route: &Route, certificate: &ClientCertificate, trust: &Trust) -> Result<Self, TlsError> {
+    pub(super) fn new(
+        route: &Route,
+        certificate: &ClientCertificate,
+        trust: &Trust,
+        key_log: Option<&Path>,
+    ) -> Result<Self, TlsError> {
+        let keys = key_log.map_or_else(|| Ok(Arc::new(NoKeyLog) as Arc<dyn KeyLog>), key_file)?;
         let identity = match (route.client_tls, certificate) {
             (ClientTls::Off, _) => None,
-            (_, ClientCertificate::Minted(directory)) => Some(Identity::minted(Authority::open(directory)?)),
-            (_, ClientCertificate::Files { certificate, key }) => Some(Identity::from_files(certificate, key)?),
+            (_, ClientCertificate::Minted(directory)) => {
+                Some(Identity::minted(Authority::open(directory)?, Arc::clone(&keys)))
+            }
+            (_, ClientCertificate::Files { certificate, key }) => {
+                Some(Identity::from_files(certificate, key, Arc::clone(&keys))?)
+            }
         };
         let client_config = match route.server_tls {
             ServerTls::Off => None,
-            ServerTls::Starttls | ServerTls::Direct => Some(Arc::new(client_config(trust)?)),
+            ServerTls::Starttls | ServerTls::Direct => {
+                let mut config = client_config(trust)?;
+                config.key_log = keys;
+                Some(Arc::new(config))
+            }
         };
         Ok(Self { identity, client_config, verified: !matches!(trust, Trust::Anybody) })
     }
@@ -179,6 +194,15 @@ pub(super) fn random_seed() -> u64 {
         return RandomState::new().hash_one(0); // keyed by the system's randomness as well
     }
     u64::from_ne_bytes(seed)
+}
+
+/// Where keys are written.
+fn key_file(path: &Path) -> Result<Arc<dyn KeyLog>, TlsError> {
+    let bad = |error: io::Error| TlsError::BadFile {
+        path: path.to_owned(),
+        reason: format!("no TLS keys can be written there ({error})"),
+    };
+    Ok(Arc::new(KeyFile::open(path).map_err(bad)?))
 }
 
 fn client_config(trust: &Trust) -> Result<ClientConfig, TlsError> {
