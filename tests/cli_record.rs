@@ -544,6 +544,20 @@ async fn recorded_secrets_are_said_loudly() {
     assert!(tape.text(0).contains("AGp1bGlldAByMG0zMA=="));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tls_keys_are_written_only_where_that_is_said() {
+    for (said, written) in [(&[][..], false), (&["--key-log"][..], true)] {
+        let (upstream, directory) = lab().await;
+        let path = directory.path().join("keys");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_iqtap"));
+        command.env("SSLKEYLOGFILE", &path);
+        let running = Running::start_by(command, &upstream, said, Stdio::null());
+        let said = running.stopped();
+        assert_eq!(path.exists(), written, "{said}");
+        assert_eq!(said.contains("--key-log: TLS keys are written"), written, "{said}");
+    }
+}
+
 /// The command fails as usage, with one line that has these words.
 #[track_caller]
 fn refused(arguments: &[&str], words: &[&str]) {
