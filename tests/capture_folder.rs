@@ -308,3 +308,63 @@ fn secrets_are_recorded_only_when_that_is_asked_for_and_the_file_says_so() {
         assert_eq!(&tape.section[1..], said);
     }
 }
+
+/// What was sent, with what is said of it; what is repeated is left out.
+fn told(tapes: &[Tape]) -> Vec<(String, String)> {
+    let packets = tapes.iter().flat_map(|tape| &tape.packets).filter(|p| !p.payload.is_empty());
+    let packets = packets.filter(|p| !p.says("repeated from an earlier file"));
+    packets.map(|p| (p.comments[0].clone(), p.payload.clone())).collect()
+}
+
+#[test]
+fn files_that_follow_one_another_say_what_one_file_says() {
+    for seed in 0..30_u64 {
+        let dir = tempfile::tempdir().unwrap();
+        let whole = dir.path().join("whole.pcapng");
+        let parts = dir.path().join("parts");
+        fs::create_dir(&parts).unwrap();
+        let size = 10_000 + seed * 1_000;
+        let mut deck = Deck::new(&parts, Rotation { size, every: Some(seed * SECOND), ..rotation() });
+        let mut alone = Recorder::file(&whole, Section::default()).unwrap();
+        let mut state = seed;
+        let mut dice = |sides: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % sides
+        };
+        for number in 1..=300 {
+            let session = dice(4);
+            let side = [Side::Client, Side::Server][usize::try_from(dice(2)).unwrap()];
+            let dir = if dice(2) == 0 { Dir::In } else { Dir::Out };
+            let note = match dice(40) {
+                0 => Note::Tls(side, TlsInfo::default()),
+                1 => over(),
+                2..5 => Note::Seen(Box::new(seen(side, dir, number, HEADER.into()))),
+                5 => Note::Seen(Box::new(seen(side, dir, number, "</stream:stream>".into()))),
+                _ => {
+                    let length = usize::try_from(if dice(60) == 0 { 100_000 } else { dice(900) }).unwrap();
+                    let text = format!("<message id='{number}'><body>{}</body></message>", "b".repeat(length));
+                    Note::Seen(Box::new(seen(side, dir, number, text.into())))
+                }
+            };
+            deck.at += dice(3) * SECOND / 2;
+            deck.note(session, &note);
+            alone.note(session, "192.0.2.1:7", Timestamp(deck.at), &note).unwrap();
+        }
+        deck.recorder.finish().unwrap();
+        alone.finish().unwrap();
+        let tapes: Vec<Tape> = files(&parts).iter().map(|path| Tape::read(path)).collect();
+        assert!(tapes.len() > 3, "seed {seed}");
+        // Names count seconds: those of one second are listed in their order up to the ninth.
+        assert!(told(&tapes) == told(&[Tape::read(&whole)]), "seed {seed}");
+        for (tape, path) in tapes.iter().zip(files(&parts)) {
+            let mut open = Vec::new();
+            for packet in &tape.packets {
+                let talk = (packet.interface, packet.port, packet.session);
+                assert!(packet.syn || open.contains(&talk), "{}: {packet:?}", path.display());
+                if packet.syn {
+                    open.push(talk);
+                }
+            }
+        }
+    }
+}

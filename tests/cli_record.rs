@@ -12,6 +12,7 @@ use secrets::{ROWS, SECRET};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -164,14 +165,18 @@ async fn who_reads_along_sees_each_stanza_at_once_and_may_go() {
     running.says("waiting for somebody to read this named pipe");
     let mut reader = reader.join().unwrap();
     let (mut client, mut server) = joined(running.address, &upstream).await;
-    talk(&mut client, &mut server, "seen").await;
-    let (mut all, mut buffer) = (Vec::new(), [0; 4096]);
-    let begun = Instant::now();
-    while !String::from_utf8_lossy(&all).contains("<message id='seen'/>") {
-        let count = reader.read(&mut buffer).unwrap();
-        all.extend_from_slice(&buffer[..count]);
+    let (mut all, mut buffer, mut waits) = (Vec::new(), [0; 4096], Vec::new());
+    for i in 0..5 {
+        talk(&mut client, &mut server, &format!("seen{i}")).await;
+        let begun = Instant::now();
+        while !String::from_utf8_lossy(&all).contains(&format!("<message id='seen{i}'/>")) {
+            let count = reader.read(&mut buffer).unwrap();
+            all.extend_from_slice(&buffer[..count]);
+        }
+        waits.push(begun.elapsed());
     }
-    assert!(begun.elapsed() < Duration::from_millis(900), "it waited {:?} for it", begun.elapsed());
+    // A file would get each of them a second after the one before.
+    assert!(waits.iter().min() < Some(&Duration::from_millis(500)), "{waits:?}");
     drop(reader);
     for i in 0..20 {
         talk(&mut client, &mut server, &format!("later{i}")).await;
@@ -251,7 +256,7 @@ async fn a_crash_loses_no_more_than_the_last_second() {
     let (mut client, mut server) = joined(running.address, &upstream).await;
     let begun = Instant::now();
     let mut sent = Vec::new();
-    while begun.elapsed() < Duration::from_millis(3_500) {
+    while begun.elapsed() < Duration::from_secs(4) {
         let id = format!("m{}", sent.len());
         talk(&mut client, &mut server, &id).await;
         sent.push((id, Instant::now()));
@@ -263,7 +268,7 @@ async fn a_crash_loses_no_more_than_the_last_second() {
     let bytes = fs::read(&path).unwrap();
     let tape = Tape::of(&bytes); // what follows the whole blocks is less than one
     let recorded = tape.text(1);
-    let older = |at: &Instant| killed.duration_since(*at) > Duration::from_millis(1_200);
+    let older = |at: &Instant| killed.duration_since(*at) > Duration::from_millis(1_500); // and half a second for a busy machine
     let lost: Vec<_> = sent.iter().filter(|(id, at)| older(at) && !recorded.contains(&format!("id='{id}'"))).collect();
     assert!(lost.is_empty() && sent.iter().any(|(_, at)| older(at)), "{lost:?} of {}", sent.len());
     fs::write(&path, &bytes[..tape.whole]).unwrap();
@@ -365,6 +370,8 @@ async fn a_directory_with_a_filter_a_reload_and_no_secret_in_any_file() {
     let mut files: Vec<PathBuf> = fs::read_dir(&captures).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|ending| ending == "pcapng"));
     assert!(files.len() >= 4, "{files:?} {said}");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert!(mode(&captures) == 0o700 && files.iter().all(|path| mode(path) == 0o600), "its owner's alone");
     let (mut all, mut policies, mut tagged) = (String::new(), Vec::new(), Vec::new());
     for path in &files {
         let bytes = fs::read(path).unwrap();
@@ -535,6 +542,20 @@ async fn recorded_secrets_are_said_loudly() {
     let tape = Tape::read(&path);
     assert!(tape.section.iter().any(|comment| comment == "secrets are recorded"), "{:?}", tape.section);
     assert!(tape.text(0).contains("AGp1bGlldAByMG0zMA=="));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tls_keys_are_written_only_where_that_is_said() {
+    for (said, written) in [(&[][..], false), (&["--key-log"][..], true)] {
+        let (upstream, directory) = lab().await;
+        let path = directory.path().join("keys");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_iqtap"));
+        command.env("SSLKEYLOGFILE", &path);
+        let running = Running::start_by(command, &upstream, said, Stdio::null());
+        let said = running.stopped();
+        assert_eq!(path.exists(), written, "{said}");
+        assert_eq!(said.contains("--key-log: TLS keys are written"), written, "{said}");
+    }
 }
 
 /// The command fails as usage, with one line that has these words.

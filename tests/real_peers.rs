@@ -106,6 +106,41 @@ fn combination(number: usize, client_tls: &str, server_tls: &str) {
     check_no_secret(&Capture(&record), &iqtap.log(), &name, &password, &[&seen]);
 }
 
+/// The same day, recorded in files that follow one another: each is read by itself, and together they hold all of it.
+#[test]
+fn a_day_in_files_that_follow_one_another() {
+    if !have(&[Need::Prosody, Need::Slixmpp, Need::Tshark]) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("captures/");
+    let prosody = Prosody::shared();
+    let flags = ["--client-tls", "require", "--server-ca", prosody.certs.ca.to_str().unwrap(), "--record-size", "10kB"];
+    let mut iqtap = Iqtap::run(prosody.port, &[&flags[..], &["--record", folder.to_str().unwrap()]].concat());
+    let (name, password) = user(3);
+    let ca = iqtap.ca();
+    let login = Login { port: iqtap.port, tls: "starttls", user: &name, password: &password, ca: &ca, mechanism: None };
+    let seen = Client::run(&login, &day());
+    check_day(&seen, "starttls");
+    assert!(iqtap.stop().success(), "{}", iqtap.log());
+    let mut ids = Vec::new();
+    let mut files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|ending| ending == "pcapng"));
+    assert!(files.len() >= 4, "{files:?}");
+    for path in &files {
+        let capture = Capture(path);
+        check_readable(&capture, &[]);
+        ids.extend(capture.field("xmpp.iq", "xmpp.id"));
+        if capture.contains(name.as_bytes()) {
+            check_no_secret(&capture, &iqtap.log(), &name, &password, &[&seen]);
+        }
+    }
+    for iq in [seen.sent(), seen.received()].into_iter().flat_map(items).filter(|item| item.name == "iq") {
+        let id = iq.attribute("id").unwrap_or_default();
+        assert!(ids.iter().any(|line| line.split(',').any(|shown| shown == id)), "in no file: {}", iq.xml);
+    }
+}
+
 macro_rules! combinations {
     ($($test:ident: $number:literal, $client:literal, $server:literal;)*) => {
         $(#[test]

@@ -28,11 +28,11 @@ pub struct Rotation {
     pub name: String,
     /// The zone of that time.
     pub zone: TimeZone,
-    /// Another file begins when one has so many bytes...
+    /// Another file begins with the next item when one has so many bytes...
     pub size: u64,
     /// ...or was begun so long ago, in microseconds.
     pub every: Option<u64>,
-    /// All files together have no more bytes: the oldest go.
+    /// All files together have no more bytes, but for the last item of the newest: the oldest go.
     pub total: Option<u64>,
 }
 

@@ -20,7 +20,7 @@ use std::sync::Arc;
 #[command(next_help_heading = "Recording")]
 pub(super) struct RecordArgs {
     /// Write what is seen as pcapng, secrets replaced: to a file (an earlier capture goes, no other file), a named pipe, `-`
-    /// (standard output), or a directory (`DIR/`), where a new file begins when the last is large or old enough
+    /// (standard output: what people read goes to stderr then), or a directory (`DIR/`), where a new file begins when the last is large or old enough
     #[arg(long, value_name = "PATH")]
     record: Option<PathBuf>,
     /// The names of files in a directory, as for strftime [default: %Y-%m-%d_%H%M%S.pcapng]

@@ -478,6 +478,57 @@ mod tests {
         assert_eq!(shown.load(Ordering::SeqCst), 50_000 - missed);
     }
 
+    /// Blocks until it is let go; writes down the times of its notes, and what was missed where.
+    struct Diary {
+        go: threads::Receiver<()>,
+        entries: Arc<Mutex<Vec<(u64, u64)>>>,
+    }
+
+    impl Sink for Diary {
+        fn may_miss(&self) -> bool {
+            true
+        }
+        fn take(&mut self, _: &SessionInfo, now: Timestamp, _: &Note) {
+            let _ = self.go.recv(); // once let go, for good
+            self.entries.lock().unwrap().push((now.0, 0));
+        }
+        fn missed(&mut self, events: u64) -> bool {
+            self.entries.lock().unwrap().push((0, events));
+            true
+        }
+        fn finish(&mut self, _: &Tally) {}
+    }
+
+    #[tokio::test]
+    async fn what_was_missed_is_told_where_it_was_missed() {
+        let (let_go, go) = threads::channel();
+        let entries = Arc::<Mutex<Vec<(u64, u64)>>>::default();
+        let (teller, consumer) = Consumer::start(vec![Box::new(Diary { go, entries: Arc::clone(&entries) })]);
+        let tell = async |time: u64, notes: usize| {
+            let mut batch = told(notes);
+            Arc::get_mut(&mut batch).into_iter().for_each(|told| told.now = Timestamp(time));
+            teller.tell(&batch).await;
+        };
+        for time in 1..=20 {
+            tell(time, 1000).await;
+        }
+        drop(let_go);
+        while teller.lanes[0].gauge.stuck.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tell(21, 1).await;
+        drop(teller);
+        consumer.finished(soon()).await;
+        let entries = entries.lock().unwrap().clone();
+        let holes: Vec<_> = entries.iter().enumerate().filter(|(_, (_, missed))| *missed > 0).collect();
+        let missed: u64 = entries.iter().map(|(_, missed)| missed).sum();
+        let taken = entries.iter().filter(|(time, _)| *time > 0).count() as u64;
+        assert_eq!(missed + taken, 20_001);
+        let [(at, _)] = holes[..] else { panic!("one hole: {holes:?}") };
+        assert!(entries[..at].is_sorted() && entries[..at].last() < entries.last(), "all before it is older");
+        assert_eq!(entries[at + 1..], [(21, 0)], "and what comes behind it younger");
+    }
+
     #[tokio::test]
     async fn a_stuck_sink_does_not_hold_up_the_end_and_the_total_is_known() {
         let (sink, let_go, _) = stuck(false);

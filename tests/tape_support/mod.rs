@@ -2,7 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of this module")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test fails by panicking")]
 
-use etherparse::{SlicedPacket, TransportSlice};
+use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
 use pcap_file::pcapng::blocks::interface_statistics::InterfaceStatisticsOption;
 use pcap_file::pcapng::blocks::section_header::SectionHeaderOption;
@@ -18,6 +18,8 @@ pub struct Packet {
     /// Of who called: tells one conversation from another.
     pub port: u16,
     pub interface: u32,
+    /// The address of the client, or of iqtap as the server sees it: tells one session from another.
+    pub session: [u8; 4],
     pub syn: bool,
     pub payload: String,
     pub comments: Vec<String>,
@@ -71,7 +73,9 @@ impl Tape {
             match block.unwrap() {
                 Block::EnhancedPacket(packet) => {
                     let sliced = SlicedPacket::from_ip(&packet.data).unwrap();
-                    let Some(TransportSlice::Tcp(tcp)) = sliced.transport else { panic!("not TCP") };
+                    let Some(NetSlice::Ipv4(ip)) = &sliced.net else { panic!("not IPv4") };
+                    let Some(TransportSlice::Tcp(tcp)) = &sliced.transport else { panic!("not TCP") };
+                    let (from, to) = (ip.header().source(), ip.header().destination());
                     let comment = |option: &EnhancedPacketOption<'_>| match option {
                         EnhancedPacketOption::Comment(text) => Some(text.to_string()),
                         _ => None,
@@ -80,6 +84,7 @@ impl Tape {
                         micros: u64::try_from(packet.timestamp.as_micros()).unwrap(),
                         port: tcp.source_port().max(tcp.destination_port()),
                         interface: packet.interface_id,
+                        session: if tcp.destination_port() == 5222 { from } else { to },
                         syn: tcp.syn() && !tcp.ack(),
                         payload: String::from_utf8_lossy(tcp.payload()).into_owned(),
                         comments: packet.options.iter().filter_map(comment).collect(),
