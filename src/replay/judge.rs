@@ -63,17 +63,19 @@ pub(super) struct Law {
     all: Arc<Policy>,
     /// Where not all was recorded.
     loose: Arc<Policy>,
+    /// Whether messages and presence are told of, too; else only what was found in them.
+    talkative: bool,
 }
 
 impl Law {
-    /// By these rules.
-    pub(super) fn new(policy: Policy) -> Self {
+    /// By these rules. Of messages and presence only what was found in them is told, unless it is `talkative`.
+    pub(super) fn new(policy: Policy, talkative: bool) -> Self {
         let mut rules = policy.rules;
         for rule in WANT_ALL {
             [Side::Client, Side::Server].into_iter().for_each(|side| rules.set(side, rule, Mode::Off));
         }
         let loose = Policy { rules, iq_timeout: policy.iq_timeout, ..Policy::default() };
-        Self { all: Arc::new(policy), loose: Arc::new(loose) }
+        Self { all: Arc::new(policy), loose: Arc::new(loose), talkative }
     }
 }
 
@@ -217,6 +219,7 @@ impl Judge {
             return;
         }
         let Some(session) = &mut self.session else { return };
+        self.out.watched = self.law.talkative || kind == Kind::Iq;
         if view.head.leans {
             session.handle(now, Input::Bytes(side, &rehome(view.bytes, view.root)), &mut self.out);
         } else {
