@@ -10,9 +10,9 @@
 
 use crate::capture::read::{End, Item, ItemKind};
 use crate::policy::{ClientTls, Policy, Route, ServerTls};
-use crate::rules::{Finding, Mode, Rule};
+use crate::rules::{self, Finding, Mode, Rule};
 use crate::session::{Dir, Input, Note, Outbox, Pair, Session, StanzaInfo, Tally, What};
-use crate::xml::{Element, Limits, Scanner, Step, View, parse_element, rehome};
+use crate::xml::{Element, Limits, Scanner, Step, View, normalise, parse_element, rehome};
 use crate::xmpp::{Header, Kind, Side, Timestamp, jid, ns};
 use bytes::BytesMut;
 use std::collections::BTreeMap;
@@ -63,12 +63,12 @@ pub(super) struct Law {
     all: Arc<Policy>,
     /// Where not all was recorded.
     loose: Arc<Policy>,
-    /// Whether messages and presence are told of, too; else only what was found in them.
+    /// Whether stanzas that no rule looks at are told of, too.
     talkative: bool,
 }
 
 impl Law {
-    /// By these rules. Of messages and presence only what was found in them is told, unless it is `talkative`.
+    /// By these rules. What no rule looks at is counted and not told of, unless it is `talkative`.
     pub(super) fn new(policy: Policy, talkative: bool) -> Self {
         let mut rules = policy.rules;
         for rule in WANT_ALL {
@@ -96,6 +96,8 @@ pub(super) struct Judge {
     requests: BTreeMap<u64, u64>,
     /// What was counted that was not recorded.
     made_up: Option<Tally>,
+    /// Stanzas that no rule looks at.
+    passed_over: Tally,
     failed: bool,
 }
 
@@ -113,6 +115,7 @@ impl Judge {
             now: at,
             requests: BTreeMap::new(),
             made_up: None,
+            passed_over: Tally::default(),
             failed: false,
         };
         if !whole {
@@ -144,6 +147,7 @@ impl Judge {
         if let Some(made_up) = &self.made_up {
             take_off(&mut tally, made_up);
         }
+        tally.add(&self.passed_over);
         tally
     }
 
@@ -213,6 +217,10 @@ impl Judge {
             && let Some(to) = view.to().filter(|to| is_full(to))
         {
             self.bind(&to, told);
+        }
+        if !self.law.talkative && !rules::looks_at(view, kind, side) {
+            let tidy = if view.head.untidy { normalise(view.bytes, view.root) } else { None };
+            return self.passed_over.stanza(side, kind, tidy.map_or(view.bytes.len(), |(bytes, _)| bytes.len()));
         }
         let now = self.now;
         if !self.open() {

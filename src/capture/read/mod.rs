@@ -263,6 +263,13 @@ pub enum Problem {
         /// How many.
         bytes: u64,
     },
+    /// The conversation ended, or was not recorded further, within an item.
+    Unfinished {
+        /// Who sent it.
+        from: End,
+        /// How many bytes of it there are.
+        bytes: u64,
+    },
     /// Too much is unfinished at once: the oldest conversation is given up.
     TooMuch,
 }
@@ -294,6 +301,9 @@ impl fmt::Display for Problem {
                 write!(f, "{bytes} bytes of the {} came again and were others; the first count", name(*from))
             }
             Self::Skipped { from, bytes } => write!(f, "{bytes} bytes of the {} are not read", name(*from)),
+            Self::Unfinished { from, bytes } => {
+                write!(f, "it ends with {bytes} bytes of something unfinished from the {}", name(*from))
+            }
             Self::TooMuch => write!(f, "too much is unfinished at once: this conversation is given up"),
         }
     }
@@ -465,6 +475,7 @@ fn text_event(found: Found, talk: &Arc<Talk>, from: End) -> Event {
         }),
         Found::Hole { lost, unread } => Event::Hole { talk, from, at, lost, unread },
         Found::Skipped(bytes) => trouble(Problem::Skipped { from, bytes }, talk),
+        Found::Unfinished(bytes) => trouble(Problem::Unfinished { from, bytes }, talk),
         Found::Tls | Found::Foreign => trouble(Problem::NoStream, talk),
     }
 }
