@@ -14,7 +14,7 @@ use anstream::{AutoStream, ColorChoice};
 use anstyle::Style;
 use jiff::tz::TimeZone;
 use std::io::{self, BufWriter, IsTerminal, Write, stdout};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Arguments of `iqtap show`.
@@ -173,6 +173,7 @@ fn printed(reading: &mut Reading<'_>, filter: Option<Filter>) {
     let mut teller = Teller::new(Policy::default());
     let mut out = BufWriter::new(stdout());
     let mut total = None;
+    let live = args.file == Path::new("-");
     while let Some(event) = reading.next() {
         teller.event(&event, &mut |Told { session, peer, at, note }| {
             if args.session.is_some_and(|only| only != session) {
@@ -192,6 +193,10 @@ fn printed(reading: &mut Reading<'_>, filter: Option<Filter>) {
                 let _ = out.write_all(indented(&seen.bytes, colour).as_bytes());
             }
         });
+        // What comes by and by is seen at once.
+        if live {
+            let _ = out.flush();
+        }
     }
     let all = teller.finish();
     let _ = printer.finish(&total.unwrap_or(all));
