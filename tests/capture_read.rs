@@ -245,6 +245,36 @@ fn behind_the_end_of_a_stream_only_another_stream_is_read() {
 }
 
 #[test]
+fn what_is_unfinished_at_the_end_is_told() {
+    let mut wire = Wire::open([40_000, 5299]);
+    wire.send(CALLER, format!("{HEADER}<presence/><message>"));
+    let expected = [
+        "begins 40000 -> 5299",
+        "C header",
+        "C <presence/>",
+        "trouble: it ends with 9 bytes of something unfinished from the caller",
+        "ends Never",
+    ];
+    assert_eq!(told(&wire.pcap()), expected);
+}
+
+#[test]
+fn too_many_conversations_at_once_are_given_up_the_oldest_first() {
+    let mut packets = Vec::new();
+    for number in 0..16_390_u32 {
+        let mut wire = Wire::open([1024 + (number % 60_000) as u16, 5299]);
+        wire.send(CALLER, HEADER);
+        wire.packets.retain(|packet| packet.data.len() > 40);
+        packets.append(&mut wire.packets);
+    }
+    let told = told(&pcap(&packets, 101, &|data| data.to_vec()));
+    let given_up: Vec<usize> = (0..told.len()).filter(|at| told[*at].contains("is given up")).collect();
+    assert_eq!(given_up.len(), 6);
+    assert!(given_up.iter().all(|at| told[at + 1] == "ends Never"));
+    assert_eq!(told.iter().filter(|text| *text == "ends Never").count(), 16_390);
+}
+
+#[test]
 fn lost_bytes_are_told_and_reading_goes_on_with_the_next_stanza_that_begins_a_packet() {
     let mut wire = Wire::open([40_000, 5299]);
     wire.send(CALLER, HEADER);

@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -170,6 +171,28 @@ fn the_iq_table_says_who_answered() {
     assert!(rows.iter().all(|row| row.as_object().unwrap().contains_key("answer")));
     let all = events(&told(&["ledger", "demo.pcapng", "--as", "json", "--all"]));
     assert!(all.len() > rows.len());
+}
+
+#[test]
+fn a_capture_that_is_still_being_made_is_shown_as_it_comes() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_iqtap"))
+        .args(["show", "-", "--as", "lines"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let file = fs::read(folder().join("demo.pcapng")).unwrap();
+    let mut input = child.stdin.take().unwrap();
+    // A part of it, and no end.
+    input.write_all(&file[..file.len() / 2]).unwrap();
+    input.flush().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().contains("connected from"));
+    assert!(lines.by_ref().map(Result::unwrap).any(|line| line.contains("bound to ")));
+    input.write_all(&file[file.len() / 2..]).unwrap();
+    drop(input);
+    assert!(lines.map(Result::unwrap).any(|line| line.contains("total: 2 sessions")));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[test]

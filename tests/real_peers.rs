@@ -16,7 +16,7 @@ mod peers;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use peers::{Capture, Certs, Client, Element, Encryption, Iqtap, Login, Need, Prosody, Seen, Upstream};
-use peers::{DOMAIN, check_no_secret, check_readable, free_port, have, items, lawful, user};
+use peers::{DOMAIN, check_book, check_no_secret, check_readable, free_port, have, items, lawful, run, user};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -103,6 +103,9 @@ fn combination(number: usize, client_tls: &str, server_tls: &str) {
     check_day(&seen, client_tls);
     assert!(iqtap.stop().success(), "{}", iqtap.log());
     check_readable(&Capture(&record), &[&seen]);
+    check_book(&Capture(&record), "1");
+    let (code, out, err) = run(&["check", record.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{out}\n{err}");
     check_no_secret(&Capture(&record), &iqtap.log(), &name, &password, &[&seen]);
 }
 

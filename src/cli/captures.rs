@@ -1,12 +1,14 @@
 //! What the commands that read captures have in common: opening them, saying how far they are, and what is wrong with them.
 
 use super::{Failure, print};
-use crate::capture::read::{Options, Reader};
+use crate::capture::read::{Event, Options, Reader};
 use crate::xmpp::Side;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fs::File;
 use std::io::{IsTerminal, Read, stderr, stdin};
 use std::path::Path;
+use std::sync::mpsc::sync_channel;
+use std::thread;
 
 /// Files below this size are read before a bar is seen.
 const BAR_BYTES: u64 = 64 << 20;
@@ -42,6 +44,37 @@ pub(super) fn open(path: &Path, options: &Options) -> Result<Capture, Failure> {
         Box::new(file)
     };
     Reader::new(source, options).map_err(|why| failed(&why))
+}
+
+/// Events that go from the thread that reads to the one that looks at them at once: so many, with so many bytes.
+const BATCH: (usize, usize) = (256, 1 << 20);
+/// Batches on the way.
+const BATCHES: usize = 4;
+
+/// Reads a capture in a thread of its own; `take` is given each event, and how far the file is. How many packets there were.
+pub(super) fn read_ahead(mut capture: Capture, take: &mut dyn FnMut(Event, u64)) -> u64 {
+    let (send, receive) = sync_channel(BATCHES);
+    thread::scope(|scope| {
+        let reading = scope.spawn(move || {
+            loop {
+                let (mut batch, mut bytes) = (Vec::with_capacity(BATCH.0), 0);
+                while batch.len() < BATCH.0 && bytes < BATCH.1 {
+                    let Some(event) = capture.next() else { break };
+                    if let Event::Item(item) = &event {
+                        bytes += item.bytes.len();
+                    }
+                    batch.push(event);
+                }
+                if batch.is_empty() || send.send((batch, capture.position())).is_err() {
+                    return capture.packets();
+                }
+            }
+        });
+        for (batch, position) in receive {
+            batch.into_iter().for_each(|event| take(event, position));
+        }
+        reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 /// A capture's name, for people.

@@ -112,8 +112,6 @@ struct Group {
 
 /// So many findings of one code are quoted in a JUnit report.
 const QUOTED: usize = 20;
-/// Events between two looks at how far a file is.
-const BAR_EVENTS: u64 = 4096;
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let bar = captures::bar(&args.files);
@@ -158,8 +156,8 @@ fn check(args: &Args, path: &Path, out: &mut Queued, bar: &ProgressBar) -> Outco
     }
     let mut printer = printer(args, path, out.share());
     let mut check = Check::new(policy(args), args.severity);
-    let (mut events, mut position) = (0, 0);
-    while let Some(event) = capture.next() {
+    let mut position = 0;
+    let mut take = |event: Event, at: u64| {
         if let Event::Begins { .. } = event {
             outcome.conversations += 1;
         }
@@ -171,14 +169,20 @@ fn check(args: &Args, path: &Path, out: &mut Queued, bar: &ProgressBar) -> Outco
                 let _ = printer.note(told.session, &told.peer, told.at, &told.note); // a reader that has gone is no error
             }
         });
-        events += 1;
-        if events % BAR_EVENTS == 0 {
-            bar.inc(capture.position() - position);
-            position = capture.position();
+        if at != position {
+            bar.inc(at - position);
+            position = at;
         }
-    }
-    bar.inc(capture.position() - position);
-    outcome.packets = capture.packets();
+    };
+    // What comes by and by is told at once, and many files keep all cores busy as it is.
+    outcome.packets = if path == Path::new("-") || args.files.len() > 1 {
+        while let Some(event) = capture.next() {
+            take(event, capture.position());
+        }
+        capture.packets()
+    } else {
+        captures::read_ahead(capture, &mut take)
+    };
     outcome.report = check.finish();
     if let Some(printer) = &mut printer {
         let _ = printer.finish(&outcome.report.tally);

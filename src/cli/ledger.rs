@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 use std::io::{BufWriter, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `iqtap ledger`.
 #[derive(Debug, clap::Args)]
@@ -69,7 +69,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         print::out(&heading());
     }
     let (mut damage, mut conversations) = (Vec::new(), 0_u64);
-    while let Some(event) = capture.next() {
+    let mut take = |event: Event, position: u64| {
         match &event {
             Event::Begins { .. } => conversations += 1,
             Event::Trouble(trouble) if trouble.talk.is_none() => {
@@ -79,15 +79,24 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             _ => {}
         }
         ledger.event(&event, &mut tell);
-        bar.set_position(capture.position());
-    }
+        bar.set_position(position);
+    };
+    // What comes by and by is told at once.
+    let packets = if args.file == Path::new("-") {
+        while let Some(event) = capture.next() {
+            take(event, capture.position());
+        }
+        capture.packets()
+    } else {
+        captures::read_ahead(capture, &mut take)
+    };
     ledger.finish(&mut tell);
     bar.finish_and_clear();
     let _ = out.flush();
     if !damage.is_empty() {
         return Err(Failure::runtime("it was not read as a whole"));
     }
-    if conversations == 0 && capture.packets() > 0 {
+    if conversations == 0 && packets > 0 {
         captures::complain(&args.file, &"no XMPP in the clear was found in it (--port names ports)");
     }
     Ok(())

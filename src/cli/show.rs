@@ -2,7 +2,7 @@
 
 use super::captures::{self, Capture, ReadArgs};
 use super::{Failure, print};
-use crate::capture::read::{Event, Item, Problem};
+use crate::capture::read::{Event, Item, ItemKind, Problem};
 use crate::inspect::{Printer, PrinterOptions};
 use crate::play;
 use crate::policy::Policy;
@@ -13,8 +13,8 @@ use crate::xmpp::Side;
 use anstream::{AutoStream, ColorChoice};
 use anstyle::Style;
 use jiff::tz::TimeZone;
-use std::io::{self, BufWriter, Write, stdout};
-use std::path::PathBuf;
+use std::io::{self, BufWriter, IsTerminal, Write, stdout};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Arguments of `iqtap show`.
@@ -173,6 +173,7 @@ fn printed(reading: &mut Reading<'_>, filter: Option<Filter>) {
     let mut teller = Teller::new(Policy::default());
     let mut out = BufWriter::new(stdout());
     let mut total = None;
+    let live = args.file == Path::new("-");
     while let Some(event) = reading.next() {
         teller.event(&event, &mut |Told { session, peer, at, note }| {
             if args.session.is_some_and(|only| only != session) {
@@ -192,6 +193,10 @@ fn printed(reading: &mut Reading<'_>, filter: Option<Filter>) {
                 let _ = out.write_all(indented(&seen.bytes, colour).as_bytes());
             }
         });
+        // What comes by and by is seen at once.
+        if live {
+            let _ = out.flush();
+        }
     }
     let all = teller.finish();
     let _ = printer.finish(&total.unwrap_or(all));
@@ -241,7 +246,7 @@ fn tags(piece: &str) -> (usize, usize) {
 
 /// The streams as they were, each run of one sender under a comment that says whose it is.
 fn raw(reading: &mut Reading<'_>) {
-    let only = reading.args.session;
+    let (only, terminal) = (reading.args.session, stdout().is_terminal());
     let mut out = BufWriter::new(stdout());
     let mut last = None;
     while let Some(event) = reading.next() {
@@ -255,9 +260,20 @@ fn raw(reading: &mut Reading<'_>) {
             let _ = writeln!(out, "{begins}<!-- session {session}, {way} -->");
             last = Some((session, way));
         }
-        let _ = out.write_all(&item.bytes); // a reader that has gone is no error
+        let _ = match item.kind {
+            // What no parser takes may be what a terminal obeys.
+            ItemKind::Refused { why, .. } => write!(out, "<!-- refused: {why} -->"),
+            _ if terminal => out.write_all(harmless(&item.bytes).as_bytes()),
+            _ => out.write_all(&item.bytes), // a reader that has gone is no error
+        };
     }
     let _ = out.write_all(b"\n").and_then(|()| out.flush());
+}
+
+/// For a terminal: line by line without what it would obey.
+fn harmless(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    text.split('\n').map(play::shown).collect::<Vec<_>>().join("\n")
 }
 
 fn session(item: &Item) -> u64 {

@@ -56,7 +56,12 @@ impl Check {
     /// By these rules (what a policy says besides is not looked at); what is less severe is counted and not told.
     #[must_use]
     pub fn new(policy: Policy, severity: Severity) -> Self {
-        Self { severity, wires: Wires::new(Law::new(policy)), report: Report::default(), with_client: BTreeSet::new() }
+        Self {
+            severity,
+            wires: Wires::new(Law::new(policy, false)),
+            report: Report::default(),
+            with_client: BTreeSet::new(),
+        }
     }
 
     /// Something happened in the capture.
@@ -136,11 +141,7 @@ pub(super) fn hint(wire: &Wire, at: Timestamp, text: String) -> Told {
 /// What a verdict comes to.
 fn judged(wire: &Wire, at: Timestamp, verdict: &Verdict, severity: Severity, report: &mut Report) -> Option<Told> {
     let (at, note) = match verdict {
-        Verdict::Stanza { side, .. } => {
-            report.stanzas += u64::from(wire.leg.is_none_or(|leg| leg == *side));
-            return None;
-        }
-        Verdict::Bound(_) => return None,
+        Verdict::Stanza { .. } | Verdict::Bound(_) => return None,
         Verdict::Failed(why) => (at, Note::Hint(format!("nothing more of this session is checked: {why}"))),
         Verdict::Finding { side, number, id, finding, alone, at } => {
             if !is_news(wire, *side, *number, *alone) {
@@ -187,5 +188,6 @@ fn count(wire: &Wire, report: &mut Report, with_client: &mut BTreeSet<(u32, u64)
             tally.iqs.clear();
         }
     }
+    report.stanzas += tally.stanzas.iter().flatten().sum::<u64>();
     report.tally.add(&tally);
 }

@@ -10,9 +10,9 @@
 
 use crate::capture::read::{End, Item, ItemKind};
 use crate::policy::{ClientTls, Policy, Route, ServerTls};
-use crate::rules::{Finding, Mode, Rule};
+use crate::rules::{self, Finding, Mode, Rule};
 use crate::session::{Dir, Input, Note, Outbox, Pair, Session, StanzaInfo, Tally, What};
-use crate::xml::{Element, Limits, Scanner, Step, View, parse_element, rehome};
+use crate::xml::{Element, Limits, Scanner, Step, View, normalise, parse_element, rehome};
 use crate::xmpp::{Header, Kind, Side, Timestamp, jid, ns};
 use bytes::BytesMut;
 use std::collections::BTreeMap;
@@ -63,17 +63,19 @@ pub(super) struct Law {
     all: Arc<Policy>,
     /// Where not all was recorded.
     loose: Arc<Policy>,
+    /// Whether stanzas that no rule looks at are told of, too.
+    talkative: bool,
 }
 
 impl Law {
-    /// By these rules.
-    pub(super) fn new(policy: Policy) -> Self {
+    /// By these rules. What no rule looks at is counted and not told of, unless it is `talkative`.
+    pub(super) fn new(policy: Policy, talkative: bool) -> Self {
         let mut rules = policy.rules;
         for rule in WANT_ALL {
             [Side::Client, Side::Server].into_iter().for_each(|side| rules.set(side, rule, Mode::Off));
         }
         let loose = Policy { rules, iq_timeout: policy.iq_timeout, ..Policy::default() };
-        Self { all: Arc::new(policy), loose: Arc::new(loose) }
+        Self { all: Arc::new(policy), loose: Arc::new(loose), talkative }
     }
 }
 
@@ -94,6 +96,8 @@ pub(super) struct Judge {
     requests: BTreeMap<u64, u64>,
     /// What was counted that was not recorded.
     made_up: Option<Tally>,
+    /// Stanzas that no rule looks at.
+    passed_over: Tally,
     failed: bool,
 }
 
@@ -111,6 +115,7 @@ impl Judge {
             now: at,
             requests: BTreeMap::new(),
             made_up: None,
+            passed_over: Tally::default(),
             failed: false,
         };
         if !whole {
@@ -142,6 +147,7 @@ impl Judge {
         if let Some(made_up) = &self.made_up {
             take_off(&mut tally, made_up);
         }
+        tally.add(&self.passed_over);
         tally
     }
 
@@ -212,11 +218,16 @@ impl Judge {
         {
             self.bind(&to, told);
         }
+        if !self.law.talkative && !rules::looks_at(view, kind, side) {
+            let tidy = if view.head.untidy { normalise(view.bytes, view.root) } else { None };
+            return self.passed_over.stanza(side, kind, tidy.map_or(view.bytes.len(), |(bytes, _)| bytes.len()));
+        }
         let now = self.now;
         if !self.open() {
             return;
         }
         let Some(session) = &mut self.session else { return };
+        self.out.watched = self.law.talkative || kind == Kind::Iq;
         if view.head.leans {
             session.handle(now, Input::Bytes(side, &rehome(view.bytes, view.root)), &mut self.out);
         } else {

@@ -118,7 +118,7 @@ impl Ledger {
     /// With `all`, requests that iqtap has only passed on have a row on either leg.
     #[must_use]
     pub fn new(all: bool) -> Self {
-        Self { wires: Wires::new(Law::new(Policy::default())), book: Book { all, ..Book::default() } }
+        Self { wires: Wires::new(Law::new(Policy::default(), false)), book: Book { all, ..Book::default() } }
     }
 
     /// Something happened in the capture.

@@ -48,7 +48,7 @@ impl Teller {
     /// By these rules, where they have to be asked.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
-        Self { wires: Wires::new(Law::new(policy)), ours: BTreeMap::new(), total: Tally::default() }
+        Self { wires: Wires::new(Law::new(policy, true)), ours: BTreeMap::new(), total: Tally::default() }
     }
 
     /// Something happened in the capture.

@@ -50,6 +50,16 @@ pub fn is_archive(namespace: &str) -> bool {
     namespace.starts_with(MAM)
 }
 
+/// Whether any rule looks at a stanza at all: at each iq, and at messages from the server in which a copy may be.
+#[must_use]
+pub fn looks_at(stanza: &View<'_>, kind: Kind, sender: Side) -> bool {
+    match kind {
+        Kind::Iq => true,
+        Kind::Message => sender == Side::Server && may_carry(stanza),
+        Kind::Presence => false,
+    }
+}
+
 /// Checks who a stanza from the server comes from; gives what to do if an enforced rule is broken, and which. `asked`: whether this peer's archive is being asked.
 pub fn check_sender(
     stanza: &View<'_>,

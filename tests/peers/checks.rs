@@ -3,6 +3,9 @@
 use super::{Capture, Element, Seen, items};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 
 /// Wireshark, told nothing about the file, shows every IQ the clients sent and got, and finds nothing wrong with any packet.
 pub(crate) fn check_readable(capture: &Capture<'_>, clients: &[&Seen]) {
@@ -18,6 +21,60 @@ pub(crate) fn check_readable(capture: &Capture<'_>, clients: &[&Seen]) {
     // another packet.
     let trouble = "(_ws.malformed || _ws.expert.severity >= 0x00600000) && !xmpp.stream_end || tcp.analysis.flags";
     assert_eq!(capture.tshark(&["-Y", trouble]), Vec::<String>::new());
+    check_pairs(capture, &[]);
+}
+
+/// `iqtap ARGUMENTS`: its exit code and what it printed.
+pub(crate) fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_iqtap")).args(arguments).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+/// Wireshark's two passes and `iqtap ledger` agree on which answer belongs to which request, and on what was not answered.
+/// `options` are for tshark. It goes by the id alone: where one is used twice in a conversation, it knows one answer only, and none without an id.
+pub(crate) fn check_pairs(capture: &Capture<'_>, options: &[&str]) {
+    let fields = ["frame.number", "tcp.stream", "xmpp.type", "xmpp.id", "xmpp.response_in"];
+    let fields: Vec<&str> = fields.iter().flat_map(|field| ["-e", *field]).collect();
+    let lines = capture.tshark(&[options, &["-2", "-Y", "xmpp.iq", "-T", "fields"], &fields[..]].concat());
+    let (mut theirs, mut used) = (BTreeMap::new(), BTreeMap::<(String, String), usize>::new());
+    for line in &lines {
+        let [frame, stream, kind, id, answer] = line.split('\t').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        if matches!(kind, "get" | "set") && !id.is_empty() {
+            *used.entry((stream.to_owned(), id.to_owned())).or_default() += 1;
+            let answer = if answer.is_empty() { None } else { Some(answer.parse::<u64>().unwrap()) };
+            theirs.insert(frame.parse::<u64>().unwrap(), (stream.to_owned(), id.to_owned(), answer));
+        }
+    }
+    theirs.retain(|_, (stream, id, _)| used[&(stream.clone(), id.clone())] == 1);
+    let (code, out, err) = run(&["ledger", capture.0.to_str().unwrap(), "--all", "--as", "json"]);
+    assert_eq!(code, Some(0), "{err}");
+    let rows: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ours: BTreeMap<u64, Option<u64>> =
+        rows.iter().map(|row| (row["frame"].as_u64().unwrap(), row["answer"]["frame"].as_u64())).collect();
+    assert!(theirs.len() >= 3, "{lines:?}");
+    for (frame, (_, id, answer)) in &theirs {
+        assert_eq!(ours.get(frame), Some(answer), "the request {id} in frame {frame}\n{out}");
+    }
+    let unpaired =
+        |id: &Value| id.is_null() || used.iter().any(|((_, known), count)| id == known.as_str() && *count > 1);
+    let only_ours: BTreeSet<u64> = rows
+        .iter()
+        .filter(|row| !unpaired(&row["id"]) && row["id"] != "")
+        .filter_map(|row| row["frame"].as_u64().filter(|frame| !theirs.contains_key(frame)))
+        .collect();
+    assert_eq!(only_ours, BTreeSet::new(), "{out}");
+}
+
+/// The first session of a capture becomes a playbook that holds.
+pub(crate) fn check_book(capture: &Capture<'_>, session: &str) {
+    let (code, book, err) = run(&["show", capture.0.to_str().unwrap(), "--as", "play", "--session", session]);
+    assert_eq!(code, Some(0), "{err}");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("it.play");
+    std::fs::write(&path, &book).unwrap();
+    let (code, out, err) = run(&["script", "test", path.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{out}\n{err}\n{book}");
 }
 
 /// Neither the password nor anything SASL said stands in the file or in what was printed, in any coat.

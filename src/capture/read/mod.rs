@@ -39,6 +39,8 @@ use table::Table;
 
 /// The port of XMPP clients (RFC 6120 §14.7).
 const PORT: u16 = 5222;
+/// So much of markup is looked at to tell whether it begins with a stream header.
+const HEADER_BYTES: usize = 64;
 /// Of markup, so much is read at once.
 const TEXT_BYTES: usize = 64 << 10;
 
@@ -263,6 +265,13 @@ pub enum Problem {
         /// How many.
         bytes: u64,
     },
+    /// The conversation ended, or was not recorded further, within an item.
+    Unfinished {
+        /// Who sent it.
+        from: End,
+        /// How many bytes of it there are.
+        bytes: u64,
+    },
     /// Too much is unfinished at once: the oldest conversation is given up.
     TooMuch,
 }
@@ -294,6 +303,9 @@ impl fmt::Display for Problem {
                 write!(f, "{bytes} bytes of the {} came again and were others; the first count", name(*from))
             }
             Self::Skipped { from, bytes } => write!(f, "{bytes} bytes of the {} are not read", name(*from)),
+            Self::Unfinished { from, bytes } => {
+                write!(f, "it ends with {bytes} bytes of something unfinished from the {}", name(*from))
+            }
             Self::TooMuch => write!(f, "too much is unfinished at once: this conversation is given up"),
         }
     }
@@ -339,7 +351,11 @@ impl<R: Read> Reader<R> {
     /// If it is neither a capture nor markup, or its header is damaged; one line for people.
     pub fn new(source: R, options: &Options) -> Result<Self, String> {
         let mut feed = Feed::new(source);
-        feed.fill(TEXT_BYTES);
+        // No more than it takes: a pipe may hold a capture that is still being made.
+        let mut wanted = 4;
+        while feed.fill(wanted) && feed.bytes().trim_ascii_start().len() < 4 && wanted < TEXT_BYTES {
+            wanted = feed.bytes().len() + 1;
+        }
         if let Some(e) = feed.failure() {
             return Err(e.to_string());
         }
@@ -431,9 +447,10 @@ impl<R: Read> Reader<R> {
 
 impl<R: Read> Source<R> {
     /// Markup: a stream of one direction, or stanzas without a stream around them.
-    fn text(feed: Feed<R>, options: &Options) -> Self {
+    fn text(mut feed: Feed<R>, options: &Options) -> Self {
+        feed.fill(feed.bytes().len() - feed.bytes().trim_ascii_start().len() + HEADER_BYTES);
         let start = feed.bytes().trim_ascii_start();
-        let framed = start.starts_with(b"<?xml") || start.get(..64.min(start.len())).is_some_and(is_header);
+        let framed = start.starts_with(b"<?xml") || start.get(..HEADER_BYTES.min(start.len())).is_some_and(is_header);
         let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         let talk = Talk { number: 1, caller: nowhere, listener: nowhere, whole: false, ours: None };
         let from = if options.sender == Side::Client { End::Caller } else { End::Listener };
@@ -465,6 +482,7 @@ fn text_event(found: Found, talk: &Arc<Talk>, from: End) -> Event {
         }),
         Found::Hole { lost, unread } => Event::Hole { talk, from, at, lost, unread },
         Found::Skipped(bytes) => trouble(Problem::Skipped { from, bytes }, talk),
+        Found::Unfinished(bytes) => trouble(Problem::Unfinished { from, bytes }, talk),
         Found::Tls | Found::Foreign => trouble(Problem::NoStream, talk),
     }
 }

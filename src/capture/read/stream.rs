@@ -40,6 +40,8 @@ pub(super) enum Found {
     },
     /// So many bytes behind a hole or a fault were not read.
     Skipped(u64),
+    /// It ended with so many bytes of an item.
+    Unfinished(u64),
     /// What follows is TLS.
     Tls,
     /// It begins as no XMPP stream does.
@@ -170,10 +172,11 @@ impl Stream {
         if self.state == State::Start {
             return;
         }
-        self.skipped += self.pending.len() as u64;
-        self.pending = BytesMut::new();
         self.tell_skipped(out);
-        self.state = State::Shut;
+        if !self.pending.is_empty() {
+            out.push(Found::Unfinished(self.pending.len() as u64));
+        }
+        self.shut();
     }
 
     /// Bytes that are not read are told before anything that follows them.

@@ -110,10 +110,10 @@ impl Table {
         let Some(mut living) = self.take(number) else { return false };
         self.ignore(key);
         let talk = living.talk.clone();
-        living.end(Ended::Never, out);
         if talk.is_some() {
             out.push(Event::Trouble(Trouble { problem: Problem::TooMuch, at: mark.at, frame: mark.frame, talk }));
         }
+        living.end(Ended::Never, out);
         true
     }
 }

@@ -231,6 +231,7 @@ impl Living {
                 Event::Hole { talk: Arc::clone(talk), from, at: self.last.at, lost, unread }
             }
             Found::Skipped(bytes) => trouble(Problem::Skipped { from, bytes }, &self.last, Some(talk)),
+            Found::Unfinished(bytes) => trouble(Problem::Unfinished { from, bytes }, &self.last, Some(talk)),
             Found::Tls | Found::Foreign => return,
         });
     }
