@@ -7,8 +7,10 @@ mod ca;
 mod check_config;
 mod completions;
 pub mod demo;
+mod diff;
 mod one_liners;
 mod print;
+mod recorded;
 mod rules;
 mod run;
 mod script;
@@ -31,7 +33,7 @@ const HELP: &str = "Example:
   iqtap demo                                      a conversation through the proxy, explained
   iqtap run --upstream xmpp.example.org:5222      stand between your client and that server
 
-Exit codes: 0 fine (`run`: also after a clean stop), 1 findings (`script check`, `script test`),
+Exit codes: 0 fine (`run`: also after a clean stop), 1 findings (`diff`, `script check`, `script test`, `script run`),
 2 usage or configuration, 3 trouble while running.";
 
 #[derive(Debug, Subcommand)]
@@ -40,6 +42,8 @@ enum Command {
     Run(Box<run::Args>),
     /// Show a conversation through the proxy, with a built-in server and client
     Demo(demo::Args),
+    /// Say what two captures of one thing differ in
+    Diff(diff::Args),
     /// Show iqtap's certificate authority, and how clients learn to trust it
     Ca(ca::Args),
     /// Explain the IQ rules
@@ -80,6 +84,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run::run(*args),
         Command::Demo(args) => demo::run(args),
+        Command::Diff(args) => diff::run(&args),
         Command::Ca(args) => ca::run(&args),
         Command::Rules(args) => rules::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),

@@ -6,6 +6,8 @@ mod junit;
 mod report;
 mod test;
 
+pub(super) use report::compared;
+
 use super::Failure;
 use clap::Subcommand;
 
