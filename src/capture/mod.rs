@@ -20,10 +20,15 @@
 //!   the recording ended first.
 
 mod comment;
+mod copy;
+mod disguise;
 mod pcapng;
 pub mod read;
 mod redact;
 mod tcp;
+
+pub use copy::{Copied, Copier};
+pub use disguise::{Disguise, Wishes};
 
 use crate::session::{Dir, Note, Seen, What};
 use crate::xmpp::{Side, Timestamp};

@@ -11,6 +11,7 @@ mod diff;
 mod one_liners;
 mod print;
 mod recorded;
+mod redact;
 mod rules;
 mod run;
 mod script;
@@ -44,6 +45,8 @@ enum Command {
     Demo(demo::Args),
     /// Say what two captures of one thing differ in
     Diff(diff::Args),
+    /// Copy a capture without secrets, and without names and texts if you like
+    Redact(redact::Args),
     /// Show iqtap's certificate authority, and how clients learn to trust it
     Ca(ca::Args),
     /// Explain the IQ rules
@@ -85,6 +88,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(*args),
         Command::Demo(args) => demo::run(args),
         Command::Diff(args) => diff::run(&args),
+        Command::Redact(args) => redact::run(&args),
         Command::Ca(args) => ca::run(&args),
         Command::Rules(args) => rules::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
