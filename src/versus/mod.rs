@@ -8,8 +8,13 @@
 mod align;
 mod diff;
 mod meaning;
+mod past;
+mod scripts;
+mod stage;
 mod strand;
 mod unify;
 
 pub use diff::{Change, Choice, Diff, Kind, Pairing, Place, diff};
+pub use past::Past;
+pub use scripts::{Line, Otherwise, Trial, trial};
 pub use strand::{Recording, TooMuch};
