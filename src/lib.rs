@@ -48,5 +48,6 @@ pub mod rules;
 pub mod script;
 pub mod session;
 pub mod store;
+pub mod versus;
 pub mod xml;
 pub mod xmpp;

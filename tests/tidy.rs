@@ -23,6 +23,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("inspect", &["xml", "xmpp", "rules", "script", "session"]),
     ("replay", &["xml", "xmpp", "rules", "policy", "session", "config", "capture"]),
     ("play", &["xml", "xmpp", "rules", "keep", "script", "policy", "session", "config", "store"]),
+    ("versus", &["xml", "xmpp", "rules", "script", "policy", "session", "capture", "play"]),
     ("loopback", &["xml", "xmpp"]),
     ("net", &["xml", "xmpp", "rules", "keep", "script", "policy", "session", "config", "store", "capture"]),
     ("web", &["xmpp", "rules", "session", "inspect", "net"]),
@@ -30,7 +31,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "xml", "xmpp", "rules", "keep", "answer", "script", "policy", "session", "config", "store", "capture",
-            "inspect", "replay", "play", "loopback", "net", "web",
+            "inspect", "replay", "play", "versus", "loopback", "net", "web",
         ],
     ),
     ("main", &["cli"]),

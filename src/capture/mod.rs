@@ -25,6 +25,8 @@
 //! * With a filter, stanzas are missing from both streams: counts of stream management (`h`) then count more than there is.
 
 mod comment;
+mod copy;
+mod disguise;
 mod folder;
 mod pcapng;
 mod place;
@@ -32,6 +34,8 @@ pub mod read;
 mod redact;
 mod tcp;
 
+pub use copy::{Copied, Copier};
+pub use disguise::{Disguise, Wishes};
 pub use folder::Rotation;
 pub use place::Target;
 

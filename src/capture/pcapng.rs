@@ -53,14 +53,15 @@ impl Blocks {
         Ok(Self { writer, frame: Vec::new() })
     }
 
-    /// Adds the packet in `frame`.
+    /// Adds the packet in `frame`. A comment that says nothing is none.
     pub(super) fn packet(&mut self, interface: u32, at: Timestamp, comments: &[&str]) -> io::Result<()> {
+        let comments = comments.iter().filter(|text| !text.is_empty());
         let block = EnhancedPacketBlock {
             interface_id: interface,
             timestamp: Duration::from_micros(at.0),
             original_len: u32::try_from(self.frame.len()).map_err(io::Error::other)?,
             data: Cow::Borrowed(&self.frame),
-            options: comments.iter().map(|text| EnhancedPacketOption::Comment((*text).into())).collect(),
+            options: comments.map(|text| EnhancedPacketOption::Comment((*text).into())).collect(),
         };
         self.writer.write_pcapng_block(block).map_err(io::Error::other)?;
         Ok(())

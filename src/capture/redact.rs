@@ -43,7 +43,7 @@ pub(super) const HEADER: &[u8] =
     b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
 
 /// The session has judged the item by its own limits already.
-const LIMITS: Limits = Limits {
+pub(super) const LIMITS: Limits = Limits {
     stanza_bytes: 1 << 30,
     elements: u32::MAX,
     depth: Limits::MAX_DEPTH,
@@ -96,7 +96,7 @@ impl Redactor {
             return Cow::Borrowed(bytes);
         }
         let Some((mut tree, scope)) = read(bytes, header.map_or(HEADER, |h| &h.bytes)) else {
-            return format!("<redacted xmlns='{REDACTED}' bytes='{}'/>", bytes.len()).into_bytes().into();
+            return stand_in(bytes.len()).into();
         };
         if !scrub(&mut tree, Above::default()) {
             return Cow::Borrowed(bytes);
@@ -104,6 +104,23 @@ impl Redactor {
         let mut out = BytesMut::new();
         xml::write_element(&tree, scope, &mut out);
         Cow::Owned(out.into())
+    }
+
+    /// What to write of an element that is changed besides.
+    pub(super) fn rework(
+        &self,
+        bytes: &[u8],
+        header: Option<&Header>,
+        change: &mut dyn FnMut(&mut Element),
+    ) -> Vec<u8> {
+        let Some((mut tree, scope)) = read(bytes, header.map_or(HEADER, |h| &h.bytes)) else {
+            return stand_in(bytes.len());
+        };
+        scrub(&mut tree, Above::default());
+        change(&mut tree);
+        let mut out = BytesMut::new();
+        xml::write_element(&tree, scope, &mut out);
+        out.into()
     }
 
     /// Remembers a header.
@@ -128,6 +145,11 @@ impl Redactor {
         }
         forms && (declares || self.secret.find(bytes).is_some() || self.private.find(bytes).is_some())
     }
+}
+
+/// What stands for an item that cannot be read.
+pub(super) fn stand_in(bytes: usize) -> Vec<u8> {
+    format!("<redacted xmlns='{REDACTED}' bytes='{bytes}'/>").into_bytes()
 }
 
 /// The few elements between stanzas that come often and hold nothing: acknowledgements and client state, if they are
@@ -283,11 +305,19 @@ fn blank(e: &mut Element, marker: fn(&str) -> String) -> bool {
     found
 }
 
+/// What was replaced already stays as it is: captures may be copied.
 fn marker(secret: &str) -> String {
-    format!("[redacted {} bytes]", secret.len())
+    if is_marker(secret) { secret.to_owned() } else { format!("[redacted {} bytes]", secret.len()) }
+}
+
+fn is_marker(text: &str) -> bool {
+    let number = text.strip_prefix("[redacted ").and_then(|rest| rest.strip_suffix(" bytes]"));
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// `=` is SASL's way to send nothing (RFC 6120 §6.4.2): no secret.
 fn base64_marker(secret: &str) -> String {
-    if secret == "=" { secret.to_owned() } else { BASE64_STANDARD.encode(marker(secret)) }
+    let decoded = BASE64_STANDARD.decode(secret).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let replaced = decoded.is_some_and(|text| is_marker(&text));
+    if secret == "=" || replaced { secret.to_owned() } else { BASE64_STANDARD.encode(marker(secret)) }
 }

@@ -87,23 +87,34 @@ impl Talk {
         comments: &[&str],
         blocks: &mut Blocks,
     ) -> io::Result<Self> {
+        let mut talk = Self::amidst(session, side, epoch);
+        talk.packet(End::Caller, Flag::Syn, at, &[], comments, blocks)?;
+        talk.packet(End::Listener, Flag::SynAck, at, &[], &[], blocks)?;
+        talk.packet(End::Caller, Flag::Ack, at, &[], &[], blocks)?;
+        Ok(talk)
+    }
+
+    /// One whose handshake was not seen.
+    pub(super) fn amidst(session: u64, side: Side, epoch: u16) -> Self {
         let [.., third, second, x, y] = session.to_be_bytes();
         let round = u16::from_be_bytes([third, second]) % ((u16::MAX - FIRST_PORT) / EPOCHS);
         let leg = match side {
             Side::Client => 1,
             Side::Server => 2,
         };
-        let mut talk = Self {
+        Self {
             interface: u32::from(leg == 2),
             addresses: [[127, leg, x, y], [127, 0, 0, leg]],
             ports: [FIRST_PORT + round * EPOCHS + epoch % EPOCHS, PORT],
             next: [0; 2],
             acked: [0; 2],
-        };
-        talk.packet(End::Caller, Flag::Syn, at, &[], comments, blocks)?;
-        talk.packet(End::Listener, Flag::SynAck, at, &[], &[], blocks)?;
-        talk.packet(End::Caller, Flag::Ack, at, &[], &[], blocks)?;
-        Ok(talk)
+        }
+    }
+
+    /// Leaves out bytes that were lost.
+    pub(super) fn skip(&mut self, from: End, lost: u64) {
+        let lost = u32::try_from(lost % (1 << 32)).unwrap_or_default();
+        self.next[from as usize] = self.next[from as usize].wrapping_add(lost);
     }
 
     /// Sends one item, in as few packets as it fits.

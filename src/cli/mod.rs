@@ -9,10 +9,13 @@ mod check;
 mod check_config;
 mod completions;
 pub mod demo;
+mod diff;
 mod ledger;
 mod one_liners;
 mod print;
 mod record;
+mod recorded;
+mod redact;
 mod rules;
 mod run;
 mod script;
@@ -36,7 +39,7 @@ const HELP: &str = "Example:
   iqtap demo                                      a conversation through the proxy, explained
   iqtap run --upstream xmpp.example.org:5222      stand between your client and that server
 
-Exit codes: 0 fine (`run`: also after a clean stop), 1 findings (`check`, `script check`, `script test`),
+Exit codes: 0 fine (`run`: also after a clean stop), 1 findings (`check`, `diff`, `script check`, `script test`, `script run`),
 2 usage or configuration, 3 trouble while running.";
 
 #[derive(Debug, Subcommand)]
@@ -51,6 +54,10 @@ enum Command {
     Check(check::Args),
     /// Show who asked whom for what in a capture, and what came back
     Ledger(ledger::Args),
+    /// Say what two captures of one thing differ in
+    Diff(diff::Args),
+    /// Copy a capture without secrets, and without names and texts if you like
+    Redact(redact::Args),
     /// Show iqtap's certificate authority, and how clients learn to trust it
     Ca(ca::Args),
     /// Explain the IQ rules
@@ -94,6 +101,8 @@ pub fn main() -> ExitCode {
         Command::Show(args) => show::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Ledger(args) => ledger::run(&args),
+        Command::Diff(args) => diff::run(&args),
+        Command::Redact(args) => redact::run(&args),
         Command::Ca(args) => ca::run(&args),
         Command::Rules(args) => rules::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),

@@ -4,7 +4,10 @@ mod check;
 mod definitions;
 mod junit;
 mod report;
+mod run;
 mod test;
+
+pub(super) use report::compared;
 
 use super::Failure;
 use clap::Subcommand;
@@ -14,6 +17,7 @@ use clap::Subcommand;
 #[command(after_help = "Examples:
   iqtap script check scripts/         all that is wrong with them, without running them
   iqtap script test scripts/          whether they do what the playbooks beside them say
+  iqtap script run a.rhai --on c.pcapng   what they would have done to recorded traffic
   iqtap script definitions scripts/   what they may use, for editors with the Rhai language server")]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -26,6 +30,8 @@ enum Command {
     Check(check::Args),
     /// Play the playbooks beside scripts
     Test(test::Args),
+    /// Let scripts see recorded traffic, and say what they would have done otherwise
+    Run(run::Args),
     /// Write what scripts may use, with types and explanations, for editors
     Definitions(definitions::Args),
 }
@@ -34,6 +40,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     match &args.command {
         Command::Check(args) => check::run(args),
         Command::Test(args) => test::run(args),
+        Command::Run(args) => run::run(args),
         Command::Definitions(args) => definitions::run(args),
     }
 }

@@ -1,4 +1,5 @@
 //! Notes made by hand, and a recorder to give them to.
+#![allow(dead_code, reason = "each test file uses a part of this module")]
 
 use bytes::Bytes;
 use iqtap::capture::Recorder;

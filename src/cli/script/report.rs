@@ -83,7 +83,7 @@ fn failed(path: &str, about: &str, refuted: &Refuted) -> String {
         let _ = writeln!(text, "  {STRONG}{}{STRONG:#}", shown(line));
     }
     if let Some(contrast) = &failure.why.contrast {
-        compared(contrast, &mut text);
+        compared(contrast, ["expected", "came"], &mut text);
     }
     let besides = if failure.why.contrast.is_some() { "besides, this came out:" } else { "what came out:" };
     let heading = if failure.why.reason.ends_with(':') { "" } else { besides };
@@ -116,9 +116,9 @@ fn shortened(text: &str) -> String {
     if safe.chars().count() <= LONGEST { safe } else { safe.chars().take(LONGEST).chain(" ...".chars()).collect() }
 }
 
-/// Expected and came, with a line of carets under what differs where it is not the whole line.
-fn compared(contrast: &Contrast, text: &mut String) {
-    let _ = writeln!(text, "    {BAD}- expected{BAD:#}  {GOOD}+ came{GOOD:#}");
+/// Expected and came, or whatever the two are called, with a line of carets under what differs where it is not the whole line.
+pub(in crate::cli) fn compared(contrast: &Contrast, [expected, came]: [&str; 2], text: &mut String) {
+    let _ = writeln!(text, "    {BAD}- {expected}{BAD:#}  {GOOD}+ {came}{GOOD:#}");
     for DiffLine { mark, depth, parts } in diff(contrast) {
         let (sign, style) = match mark {
             Mark::Same => (' ', Style::new()),
