@@ -134,3 +134,27 @@ async fn what_cannot_be_put_back_keeps_no_server_from_starting() {
     lab.stopped().await;
     assert_eq!(kept(&path), [r#"a {"value":7}"#, "b nonsense"], "nothing became of it");
 }
+
+/// A session that is told of changes and takes nothing of it costs bounded memory, and ends; who makes the changes goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_takes_no_pushes_is_given_up() {
+    let lab = Lab::start(|setup, _| {
+        let text = "[answer]\nblocking = \"local\"\n";
+        setup.policy = Config::from_text(text, Path::new("iqtap.toml")).unwrap().policy().unwrap();
+    })
+    .await;
+    let (mut stuck, mut stucks_server) = lab.joined().await;
+    stuck.send("<iq type='get' id='list'><blocklist xmlns='urn:xmpp:blocking'/></iq>").await;
+    stuck.expect("</iq>").await;
+    let (mut busy, _busys_server) = lab.joined().await;
+    let items: String = (0..999).map(|n| format!("<item jid='a@b.example/{n}{}'/>", "x".repeat(200))).collect();
+    let begun = Instant::now();
+    for round in 0..200 {
+        busy.send(&format!("<iq type='set' id='r{round}'><block xmlns='urn:xmpp:blocking'>{items}</block></iq>")).await;
+        busy.expect(&format!("type='result' id='r{round}'")).await;
+    }
+    stucks_server.end().await;
+    assert!(begun.elapsed() < Duration::from_secs(45), "it was cut because it stood still, not for what waited");
+    busy.send("<iq type='get' id='still'><blocklist xmlns='urn:xmpp:blocking'/></iq>").await;
+    busy.expect("id='still'").await;
+}

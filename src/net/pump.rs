@@ -35,6 +35,9 @@ use tokio::time::{Sleep, sleep_until, timeout};
 const HIGH_BYTES: usize = 256 * 1024;
 /// While this much waits for a side, nothing is read from that side itself: it asks and never listens.
 const OWN_HIGH_BYTES: usize = 4 * HIGH_BYTES;
+/// Reading stops long before so much waits for a peer, but what is made here (pushes, what scripts send) does not: such a peer is
+/// given up.
+const MOST_WAITING: usize = 16 << 20;
 /// Ticks come no more often than this, whatever the session's deadline says.
 const TICK_MICROS: u64 = 10_000;
 
@@ -375,7 +378,8 @@ impl Pump {
         }
         let next = Timestamp(self.now.0.saturating_add(LOOK_MICROS));
         let at = self.look_at.get_or_insert(next);
-        if *at > self.now {
+        let full = self.out.to.iter().any(|waiting| waiting.len() > MOST_WAITING);
+        if *at > self.now && !full {
             return false;
         }
         *at = next;
@@ -386,10 +390,11 @@ impl Pump {
         ended
     }
 
-    /// Ends a side that is reset or has stalled for too long; whether it has.
+    /// Ends a side that is reset, has stalled for too long or lets too much wait; whether it has.
     fn end_if_lost(&mut self, cx: &mut Context<'_>, side: Side) -> bool {
         let leg = &mut self.legs[side.index()];
-        let stalled = leg.stalled.is_some_and(|since| self.now.0.saturating_sub(since.0) >= STALL_MICROS);
+        let stalled = leg.stalled.is_some_and(|since| self.now.0.saturating_sub(since.0) >= STALL_MICROS)
+            || self.out.to[side.index()].len() > MOST_WAITING;
         if leg.broken || !(stalled || leg.wire.is_reset(cx)) {
             return false;
         }

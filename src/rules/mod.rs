@@ -25,7 +25,7 @@ pub use duplicate_id::duplicate;
 pub use iq_spoof::spoofed;
 pub use rule3_answered::{Overdue, late, late_and_forgotten, table_full, unanswered};
 pub use rule4_unasked::unasked;
-pub use senders::{check_sender, is_archive, looks_at};
+pub use senders::{check_sender, is_archive, looks_at, may_carry};
 
 use crate::xml::View;
 use crate::xmpp::{Side, StanzaError, ns};

@@ -146,7 +146,8 @@ fn holds_a_roster(stanza: &View<'_>) -> bool {
 }
 
 /// Whether a carbon or an archive's message can be in there at all.
-fn may_carry(stanza: &View<'_>) -> bool {
+#[must_use]
+pub fn may_carry(stanza: &View<'_>) -> bool {
     static WORDS: LazyLock<[Finder<'static>; 2]> = LazyLock::new(|| [CARBONS, MAM].map(Finder::new));
     WORDS.iter().any(|word| word.find(stanza.bytes).is_some())
         || memchr::memchr_iter(b'&', stanza.bytes).any(|at| stanza.bytes.get(at + 1) == Some(&b'#'))

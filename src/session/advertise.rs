@@ -13,7 +13,7 @@
 
 use super::core::{Core, ServerPhase};
 use super::discovery::BY;
-use super::iq_ledger::{Asker, Request};
+use super::iq_ledger::Asker;
 use super::{Origin, Outbox};
 use crate::answer::{Caps, Informant, Target, caps, disco};
 use crate::keep::{Change, Done, NOBODY, Op, Space, Trouble};
@@ -139,27 +139,12 @@ impl Core {
         if !self.answering.discovery.unknown {
             return;
         }
-        let id = format!("iqtap-{:016x}", self.random());
-        let domain = self.account.domain();
+        let id = self.own_id();
+        let domain = self.account.domain().to_owned();
         let query = Element::new(ns::DISCO_INFO, "query");
         let iq = Element::new(ns::CLIENT, "iq").with_attr("type", "get").with_attr("id", id.as_str());
-        let iq = iq.with_attr("to", domain).with_child(query);
-        let request = Request {
-            id: &id,
-            id_seen: &id,
-            address: Some(domain),
-            peer: self.account.peer(Some(domain)),
-            bound: true,
-            timed: true,
-            asker: Asker::Iqtap,
-            number: 0,
-            remembered: 0,
-            namespace: None,
-            archive: false,
-            at: self.now,
-            stopped: false,
-        };
-        if self.iqs.open(Side::Client, self.account.hash(id.as_bytes()), &request, self.route.open_iqs).is_ok() {
+        let iq = iq.with_attr("to", domain.as_str()).with_child(query);
+        if self.open_own(Side::Client, Asker::Iqtap, &id, Some(&domain), false).is_ok() {
             self.emit(Side::Server, Kind::Iq, &iq, Origin::Made(0, BY.to_owned()), None, out);
         }
     }

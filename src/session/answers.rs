@@ -3,12 +3,12 @@
 //! Takes requests that the scripts let go on, gives their answers. Must not answer what is for neither the account nor the
 //! server, nor forget a request that waits for the store: it is answered once, whatever happens.
 
-use super::blocking::read;
 use super::core::Core;
-use super::decide::{Decision, as_it_leaves};
+use super::decide::Decision;
 use super::discovery::Discovery;
 use super::iq::{Role, the_request};
 use super::iq_ledger::At;
+use super::leaving::{Leaving, read};
 use super::{Act, Origin, Outbox, Pair};
 use crate::answer::{Answer, Asked, Mode, Target, Then};
 use crate::keep::{Change, Done, Op};
@@ -20,8 +20,11 @@ const MOST_WAITING: usize = 64;
 /// Requests that the server is asked first, and their bytes: what is more has no fallback.
 const MOST_DEFERRED: usize = 64;
 const DEFERRED_BYTES: usize = 1 << 20;
-/// Bytes that they may want to write.
-const MOST_BYTES: usize = 1 << 20;
+/// Bytes that they may want to write, or bring.
+const MOST_BYTES: usize = 4 << 20;
+/// What an entry that is asked for may bring, and a list of them, about.
+const ENTRY_BYTES: usize = 64 * 1024;
+const LIST_BYTES: usize = 1 << 20;
 
 /// What a session waits for the store to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -186,7 +189,7 @@ impl Core {
             None => view.payload().is_some_and(|(namespace, _)| namespace == ns::BLOCKING),
             Some(iq) => iq.children().any(|payload| payload.ns == ns::BLOCKING),
         };
-        self.answering.deferred.push(Deferred { remembered, iq: as_it_leaves(view, changed), blocks });
+        self.answering.deferred.push(Deferred { remembered, iq: Leaving { view, changed }.bytes(), blocks });
     }
 
     /// The server has answered a request that falls back on us: if it has declined, we answer in its place.
@@ -237,8 +240,8 @@ impl Core {
 
     fn has_room_for(&self, op: &Op) -> bool {
         let waiting = &self.answering.waiting;
-        let bytes: usize = waiting.iter().map(|waiting| weight(&waiting.op)).sum();
-        waiting.len() < MOST_WAITING && bytes + weight(op) <= MOST_BYTES
+        let bytes: usize = waiting.iter().map(|waiting| under_way(&waiting.op)).sum();
+        waiting.len() < MOST_WAITING && bytes + under_way(op) <= MOST_BYTES
     }
 
     /// A request waits for the store from now on.
@@ -323,6 +326,15 @@ fn result(id: Option<&str>, from: Option<&str>, payload: Option<Element>) -> Ele
 
 fn busy() -> StanzaError {
     StanzaError::new(Condition::ResourceConstraint).with_text("too much waits for the store; try again")
+}
+
+/// Bytes an operation holds or brings, about: who does not read must not have the store read without end.
+fn under_way(op: &Op) -> usize {
+    match op {
+        Op::Get { .. } => ENTRY_BYTES,
+        Op::List { .. } => LIST_BYTES,
+        Op::Write { .. } => weight(op),
+    }
 }
 
 /// Bytes an operation holds, about.

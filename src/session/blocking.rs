@@ -7,17 +7,31 @@
 
 use super::core::Core;
 use super::decide::Decision;
-use super::iq_ledger::{Asker, Request};
-use super::profile::Leaving;
+use super::iq_ledger::Asker;
+use super::leaving::{Leaving, read};
+use super::profile::Profile;
 use super::{Origin, Outbox};
 use crate::answer::{Blocked, blocking};
 use crate::keep::Change;
-use crate::xml::{Element, parse_str_in};
-use crate::xmpp::{Condition, ErrorType, Kind, Peer, Side, StanzaError, ns};
-use memchr::memmem;
+use crate::xml::Element;
+use crate::xmpp::{Condition, ErrorType, Kind, Peer, Side, StanzaError, Timestamp, ns};
 
 /// Who holds stanzas back, in the notes.
 const BY: &str = "answer blocking";
+/// Bytes of presence, about, that one change of the list or one broadcast may cost: who comes behind that sees what the server shows.
+const PRESENCE_AT_ONCE: usize = 256 * 1024;
+/// What a presence takes beside its address and what it says, about.
+const EACH: usize = 64;
+/// Broadcasts are taken back at most so often, in seconds: each costs one presence for every contact who is blocked.
+const HIDE_SECONDS: u64 = 1;
+
+impl Profile {
+    /// When a presence that was broadcast is to be taken back.
+    pub(super) fn hides_at(&self) -> Option<Timestamp> {
+        let hides = self.shown && self.blocks && !self.server_blocks && !self.list.is_empty();
+        hides.then(|| self.hidden.plus_seconds(HIDE_SECONDS))
+    }
+}
 
 impl Core {
     /// What becomes of a stanza from or to somebody who is blocked (XEP-0191 §3.3); nothing if nobody is.
@@ -56,7 +70,7 @@ impl Core {
     /// Whether this is a copy of a message from or to somebody who is blocked (XEP-0280).
     fn is_blocked_carbon(&mut self, stanza: &Leaving<'_>, out: &mut Outbox) -> bool {
         let from = self.account.peer(stanza.from().as_deref());
-        if !matches!(from, Peer::Absent | Peer::OwnBare) || !stanza.says(ns::CARBONS) {
+        if !matches!(from, Peer::Absent | Peer::OwnBare) || !stanza.may_carry() {
             return false;
         }
         let Some(message) = stanza.tree(self, Side::Server, out) else { return false }; // the session is over
@@ -71,23 +85,8 @@ impl Core {
     pub(super) fn push_list(&mut self, changes: &[Change], out: &mut Outbox) {
         let asked = self.profile.as_ref().is_some_and(|profile| profile.asked);
         let Some(payload) = blocking::push(changes).filter(|_| asked) else { return };
-        let id = format!("iqtap-{:016x}", self.random());
-        let request = Request {
-            id: &id,
-            id_seen: &id,
-            address: None,
-            peer: Peer::Absent,
-            bound: true,
-            timed: false,
-            asker: Asker::Push,
-            number: 0,
-            remembered: 0,
-            namespace: None,
-            archive: false,
-            at: self.now,
-            stopped: false,
-        };
-        let opened = self.iqs.open(Side::Server, self.account.hash(id.as_bytes()), &request, self.route.open_iqs);
+        let id = self.own_id();
+        let opened = self.open_own(Side::Server, Asker::Push, &id, None, false);
         if opened.is_err() {
             self.iqs.open_untracked(Side::Server);
         }
@@ -117,24 +116,26 @@ impl Core {
                 _ => {}
             }
         }
-        for jid in leave {
+        let says = profile.presence.as_ref().map_or(0, Vec::len);
+        let mut spent = 0;
+        for jid in within(&mut spent, 0, leave) {
             self.leaves(jid, out);
         }
-        for jid in come {
+        for jid in within(&mut spent, says, come) {
             self.presence_made(&presence.clone().with_attr("to", jid), BY, out);
         }
     }
 
-    /// A presence has been broadcast: those who are blocked see the client leave at once.
+    /// A presence has been broadcast: those who are blocked see the client leave, at once or as soon as it may cost that again.
     pub(super) fn hide_presence(&mut self, out: &mut Outbox) {
         let Some(profile) = self.profile.as_mut() else { return };
-        let hides = profile.blocks && !profile.server_blocks && !profile.list.is_empty();
-        if !std::mem::take(&mut profile.shown) || !hides {
+        let Some(at) = profile.hides_at() else { return profile.shown = false };
+        if self.now < at {
             return;
         }
+        (profile.shown, profile.hidden) = (false, self.now);
         let blocked = profile.subscribers.iter().filter(|jid| profile.list.matches(&self.account, Some(jid)));
-        let blocked: Vec<String> = blocked.map(str::to_owned).collect();
-        for jid in blocked {
+        for jid in within(&mut 0, 0, blocked.map(str::to_owned).collect()) {
             self.leaves(jid, out);
         }
     }
@@ -149,23 +150,19 @@ impl Core {
     }
 }
 
+/// The first of these to whom that much can be said.
+fn within(spent: &mut usize, says: usize, jids: Vec<String>) -> impl Iterator<Item = String> {
+    jids.into_iter().take_while(move |jid| {
+        *spent += jid.len() + says + EACH;
+        *spent <= PRESENCE_AT_ONCE
+    })
+}
+
 /// What the client is told that wants to reach somebody it has blocked (XEP-0191 §3.3).
 fn not_to_be_reached() -> StanzaError {
     StanzaError {
         kind: ErrorType::Cancel,
         detail: Some((ns::BLOCKING_ERRORS, "blocked")),
         ..StanzaError::new(Condition::NotAcceptable)
-    }
-}
-
-/// A stanza that was put aside as it left.
-pub(super) fn read(bytes: &[u8]) -> Option<Element> {
-    parse_str_in(ns::CLIENT, std::str::from_utf8(bytes).ok()?).ok()
-}
-
-impl Leaving<'_> {
-    /// Whether this text stands in it.
-    fn says(&self, text: &str) -> bool {
-        self.changed.is_some() || memmem::find(self.view.bytes, text.as_bytes()).is_some()
     }
 }

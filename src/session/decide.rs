@@ -190,19 +190,6 @@ impl Core {
     }
 }
 
-/// The bytes of a stanza as it leaves: as it came, with its namespaces declared, or as it was changed.
-pub(super) fn as_it_leaves(view: &View<'_>, changed: Option<&Element>) -> Vec<u8> {
-    match changed {
-        Some(element) => {
-            let mut bytes = BytesMut::new();
-            write_element(element, Scope::Stream, &mut bytes);
-            bytes.to_vec()
-        }
-        None if view.head.leans => rehome(view.bytes, view.root).to_vec(),
-        None => view.bytes.to_vec(),
-    }
-}
-
 impl Role {
     /// The same, for an answer that leaves otherwise than it came.
     fn as_sent(self, element: &Element) -> Self {

@@ -4,15 +4,13 @@
 //! of which nothing is kept here.
 
 use super::Outbox;
-use super::blocking::read;
 use super::core::Core;
-use super::decide::{Decision, as_it_leaves};
-use super::profile::Leaving;
+use super::decide::Decision;
+use super::leaving::{Leaving, read};
 use crate::answer::vcard;
-use crate::xml::{Element, Scope, View, write_element};
+use crate::xml::{Scope, View, write_element};
 use crate::xmpp::{Peer, Side, ns};
 use bytes::BytesMut;
-use std::borrow::Cow;
 
 /// Who changes presence, in the notes.
 const BY: &str = "answer vcard-temp";
@@ -33,7 +31,7 @@ impl Core {
         match leaving.kind().as_deref() {
             None => {
                 let fits = view.bytes.len() <= PRESENCE_BYTES;
-                profile.presence = fits.then(|| as_it_leaves(view, changed));
+                profile.presence = fits.then(|| leaving.bytes());
                 profile.shown = true;
             }
             Some("unavailable") => profile.presence = None,
@@ -92,31 +90,6 @@ impl Core {
         let Some(iq) = stanza.tree(self, Side::Server, out) else { return }; // the session is over
         if let (Some(profile), Some(roster)) = (&mut self.profile, iq.child(ns::ROSTER, "query")) {
             profile.subscribers.follow(roster, whole);
-        }
-    }
-}
-
-impl Leaving<'_> {
-    /// Attribute `to` as it leaves.
-    pub(super) fn to(&self) -> Option<Cow<'_, str>> {
-        self.changed.map_or_else(|| self.view.to(), |element| element.attr("to").map(Cow::Borrowed))
-    }
-
-    /// Attribute `from` as it leaves.
-    pub(super) fn from(&self) -> Option<Cow<'_, str>> {
-        self.changed.map_or_else(|| self.view.from(), |element| element.attr("from").map(Cow::Borrowed))
-    }
-
-    /// Attribute `type` as it leaves.
-    pub(super) fn kind(&self) -> Option<Cow<'_, str>> {
-        self.changed.map_or_else(|| self.view.kind(), |element| element.attr("type").map(Cow::Borrowed))
-    }
-
-    /// Its tree. None if the session is over: the two parsers disagree.
-    pub(super) fn tree(&self, core: &mut Core, side: Side, out: &mut Outbox) -> Option<Cow<'_, Element>> {
-        match self.changed {
-            Some(element) => Some(Cow::Borrowed(element)),
-            None => core.tree(side, self.view, out).map(Cow::Owned),
         }
     }
 }

@@ -9,11 +9,12 @@
 
 use super::core::Core;
 use super::decide::Decision;
+use super::leaving::Leaving;
 use super::subscribers::Subscribers;
 use super::{Act, Note, Outbox};
 use crate::answer::{Blocked, blocking, vcard};
 use crate::keep::{Change, Done, Entry, Op};
-use crate::xml::{Element, View};
+use crate::xml::View;
 use crate::xmpp::{Kind, Side, StreamCondition, StreamError, Timestamp, ns};
 
 /// For the store to say what it keeps.
@@ -37,8 +38,10 @@ pub(super) struct Profile {
     pub(super) presence: Option<Vec<u8>>,
     /// Those who see it.
     pub(super) subscribers: Subscribers,
-    /// A presence has been broadcast just now: the server shows it to those who are blocked, too.
+    /// A presence has been broadcast: the server shows it to those who are blocked, too.
     pub(super) shown: bool,
+    /// When one was last taken back.
+    pub(super) hidden: Timestamp,
     state: State,
 }
 
@@ -93,18 +96,22 @@ impl Core {
         matches!(self.profile.as_deref(), Some(Profile { state: State::Asked(..), .. }))
     }
 
-    /// When it must have spoken.
+    /// When it must have spoken, or else a presence is taken back.
     pub(super) fn profile_deadline(&self) -> Option<Timestamp> {
-        match self.profile.as_deref()?.state {
+        let profile = self.profile.as_deref()?;
+        match profile.state {
             State::Asked(_, until) => Some(until),
-            State::Unknown | State::Known => None,
+            State::Unknown | State::Known => profile.hides_at(),
         }
     }
 
     /// Time has passed.
     pub(super) fn profile_due(&mut self, out: &mut Outbox) {
-        if self.profile_deadline().is_some_and(|until| self.now >= until) {
-            self.profile_failed("it does not answer", out);
+        match self.profile.as_deref() {
+            Some(Profile { state: State::Asked(_, until), .. }) if self.now >= *until => {
+                self.profile_failed("it does not answer", out);
+            }
+            _ => self.hide_presence(out),
         }
     }
 
@@ -188,11 +195,4 @@ impl Core {
             _ => decision,
         }
     }
-}
-
-/// A stanza as it would go on: as it came, or as it was changed.
-#[derive(Clone, Copy)]
-pub(super) struct Leaving<'a> {
-    pub(super) view: &'a View<'a>,
-    pub(super) changed: Option<&'a Element>,
 }

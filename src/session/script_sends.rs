@@ -5,8 +5,8 @@
 
 use super::core::Core;
 use super::happenings::OwnAsk;
-use super::iq::{asks_archive, rewritten};
-use super::iq_ledger::{Asker, Request, State};
+use super::iq::asks_archive;
+use super::iq_ledger::{Asker, State};
 use super::judge::Judged;
 use super::pipeline::{is_answer, kind_of};
 use super::{Note, Origin, Outbox, Pair};
@@ -83,7 +83,7 @@ impl Core {
     /// Asks what a script wants to know: under an id that nobody else can have, in the name of the other side.
     fn script_ask(&mut self, ask: Ask, out: &mut Outbox) {
         let Ask { to, mut iq, reply, micros, by } = ask;
-        let id = format!("iqtap-{:016x}", self.random());
+        let id = self.own_id();
         iq.set_attr("id", id.as_str());
         if to == Side::Client && iq.attr("from").is_none() {
             iq.set_attr("from", self.account.domain());
@@ -123,24 +123,8 @@ impl Core {
     /// A script asks in the name of `asker`: the answer will be swallowed.
     fn script_asks(&mut self, asker: Side, view: &View<'_>) -> Result<(), String> {
         let id = view.id().unwrap_or_default();
-        let id_seen = rewritten(&id);
         let address = if asker == Side::Client { view.to() } else { view.from() };
-        let request = Request {
-            id: &id,
-            id_seen: &id_seen,
-            address: address.as_deref(),
-            peer: self.account.peer(address.as_deref()),
-            bound: true,
-            timed: true,
-            asker: Asker::Script,
-            number: 0,
-            remembered: 0,
-            namespace: None,
-            archive: asks_archive(view),
-            at: self.now,
-            stopped: false,
-        };
-        let opened = self.iqs.open(asker, self.account.hash(id_seen.as_bytes()), &request, self.route.open_iqs);
-        opened.map(|_| ()).map_err(|_| "too many requests are under way (open_iqs)".to_owned())
+        let opened = self.open_own(asker, Asker::Script, &id, address.as_deref(), asks_archive(view));
+        opened.map_err(|_| "too many requests are under way (open_iqs)".to_owned())
     }
 }
