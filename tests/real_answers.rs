@@ -12,7 +12,8 @@
 mod peers;
 
 use peers::{
-    CLEAR, Capture, Client, DOMAIN, Iqtap, Login, Make, Need, Prosody, Raw, Seen, Stage, builtin, have, text, user,
+    CLEAR, Capture, Client, DOMAIN, Iqtap, Login, Make, Need, Prosody, Raw, Seen, Stage, builtin, have, tests, text,
+    user,
 };
 use serde_json::{Value, json};
 use std::io::Write as _;
@@ -221,16 +222,7 @@ fn described(make: Make, number: usize) {
     stage.end();
 }
 
-macro_rules! modes {
-    ($($test:ident: $mode:ident($($argument:expr),*);)*) => {
-        $(#[test]
-        fn $test() {
-            $mode($($argument),*);
-        })*
-    };
-}
-
-modes! {
+tests! {
     prosody_without_iqtap: alone(Make::Prosody, 5);
     ejabberd_without_iqtap: alone(Make::Ejabberd, 5);
     forwarded_to_prosody: forward(Make::Prosody, 0);

@@ -11,7 +11,7 @@
 
 mod peers;
 
-use peers::{ANSWERABLE, LACKED, Make, Stage, text};
+use peers::{ANSWERABLE, LACKED, Make, Stage, tests, text};
 use serde_json::{Value, json};
 
 /// What is advertised is what a client reckons, of what it is told when it asks for just that; and slixmpp believes it.
@@ -149,16 +149,7 @@ fn undescribed(make: Make, number: usize) {
     stage.end();
 }
 
-macro_rules! modes {
-    ($($test:ident: $mode:ident($($argument:expr),*);)*) => {
-        $(#[test]
-        fn $test() {
-            $mode($($argument),*);
-        })*
-    };
-}
-
-modes! {
+tests! {
     forwarded_to_prosody: forward(Make::Prosody, 0);
     forwarded_to_ejabberd: forward(Make::Ejabberd, 0);
     answered_before_prosody: local(Make::Prosody, 1);

@@ -11,7 +11,9 @@
 
 mod peers;
 
-use peers::{Client, DOMAIN, Element, Encryption, Iqtap, Login, Make, Need, Seen, Server, Upstream, have, items, user};
+use peers::{
+    Client, DOMAIN, Element, Encryption, Iqtap, Login, Make, Need, Seen, Server, Upstream, have, items, tests, user,
+};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -274,15 +276,6 @@ fn ordinary_day(make: Make, number: usize, between: Between) {
     assert!(seen.received().ends_with("</stream:stream>"), "{}", seen.received());
     check_findings(iqtap, &[]);
     assert_eq!(seen.ok("login")["sm"]["resume"], true, "stream management is on");
-}
-
-macro_rules! tests {
-    ($($test:ident: $story:ident($($argument:expr),*);)*) => {
-        $(#[test]
-        fn $test() {
-            $story($($argument),*);
-        })*
-    };
 }
 
 tests! {

@@ -14,7 +14,7 @@
 
 mod peers;
 
-use peers::{Client, DOMAIN, Iqtap, Login, Make, Need, Seen, Server, Stream, have, items, user};
+use peers::{Client, DOMAIN, Iqtap, Login, Make, Need, Seen, Server, Stream, have, items, tests, user};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -347,15 +347,6 @@ fn stripped(make: Make, pair: usize) {
     assert!(!seen.received().contains("urn:xmpp:sm:"), "{}", seen.received());
     assert!(!seen.sent().contains("urn:xmpp:sm:"), "{}", seen.sent());
     assert!(seen.received().ends_with("</stream:stream>"), "{}", seen.received());
-}
-
-macro_rules! tests {
-    ($($test:ident: $story:ident($($argument:expr),*);)*) => {
-        $(#[test]
-        fn $test() {
-            $story($($argument),*);
-        })*
-    };
 }
 
 tests! {

@@ -54,16 +54,20 @@ use std::fmt::Write;
 /// A comment's length is a 16-bit number in pcapng; nobody reads that much.
 const COMMENT_BYTES: usize = 4000;
 
-/// An item's comment.
-pub(super) fn item(seen: &Seen) -> String {
-    let mut out = String::with_capacity(96);
-    let way = match (seen.side, seen.dir) {
+/// On which leg, and which way.
+pub(super) const fn way(side: Side, dir: Dir) -> &'static str {
+    match (side, dir) {
         (Side::Client, Dir::In) => "client->iqtap",
         (Side::Client, Dir::Out) => "iqtap->client",
         (Side::Server, Dir::In) => "server->iqtap",
         (Side::Server, Dir::Out) => "iqtap->server",
-    };
-    let _ = write!(out, "#{} {way} ", seen.number);
+    }
+}
+
+/// An item's comment.
+pub(super) fn item(seen: &Seen) -> String {
+    let mut out = String::with_capacity(96);
+    let _ = write!(out, "#{} {} ", seen.number, way(seen.side, seen.dir));
     match seen.dir {
         Dir::In => fate(&mut out, &seen.fate),
         Dir::Out => origin(&mut out, &seen.origin),

@@ -31,19 +31,31 @@ impl ReadArgs {
     }
 }
 
+/// What is said of a capture in which nothing was found.
+pub(super) const NOTHING: &str =
+    "no XMPP in the clear was found in it (--port names ports where the beginning was not recorded)";
+
 /// Opens a capture; `-` is stdin.
 pub(super) fn open(path: &Path, options: &Options) -> Result<Capture, Failure> {
+    read(source(path)?, path, options)
+}
+
+/// The same, from bytes that are there already.
+pub(super) fn read<R: Read>(source: R, path: &Path, options: &Options) -> Result<Reader<R>, Failure> {
+    Reader::new(source, options).map_err(|why| Failure::runtime(format!("{}: {why}", shown(path))))
+}
+
+/// A capture's bytes.
+pub(super) fn source(path: &Path) -> Result<Box<dyn Read + Send>, Failure> {
     let failed = |why: &dyn std::fmt::Display| Failure::runtime(format!("{}: {why}", shown(path)));
-    let source: Box<dyn Read + Send> = if path == Path::new("-") {
-        Box::new(stdin())
-    } else {
-        let file = File::open(path).map_err(|why| failed(&why))?;
-        if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
-            return Err(failed(&"is a directory; name a capture in it"));
-        }
-        Box::new(file)
-    };
-    Reader::new(source, options).map_err(|why| failed(&why))
+    if path == Path::new("-") {
+        return Ok(Box::new(stdin()));
+    }
+    let file = File::open(path).map_err(|why| failed(&why))?;
+    if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+        return Err(failed(&"is a directory; name a capture in it"));
+    }
+    Ok(Box::new(file))
 }
 
 /// Events that go from the thread that reads to the one that looks at them at once: so many, with so many bytes.

@@ -204,7 +204,7 @@ impl Outcome {
         match (self.packets, self.conversations) {
             (0, _) | (_, 1..) => None,
             _ if self.report.closed > 0 => Some("nothing in it can be read: what there is is encrypted, or not XMPP"),
-            _ => Some("no XMPP in the clear was found in it (--port names ports where the beginning was not recorded)"),
+            _ => Some(captures::NOTHING),
         }
     }
 }

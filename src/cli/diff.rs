@@ -1,6 +1,7 @@
 //! `iqtap diff`: what two captures of one thing differ in, by meaning.
 
-use super::recorded::{self, PortArgs, Sound};
+use super::captures::{self, ReadArgs};
+use super::recorded::{self, Sound};
 use super::script::compared;
 use super::{Failure, print};
 use crate::play::{self, DiffLine, Mark};
@@ -41,7 +42,7 @@ pub(super) struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    ports: PortArgs,
+    ports: ReadArgs,
 }
 
 const STRONG: Style = Style::new().bold();
@@ -80,10 +81,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 
 fn recording(args: &Args, path: &Path, only: Option<u64>) -> Result<(Recording, Sound), Failure> {
     let mut recording = Recording::new(only);
-    let sound = recorded::read(path, &args.ports.options(), &mut |event| {
+    let sound = recorded::read(path, &args.ports.options(Side::Client), &mut |event| {
         recording.event(event).map_err(|TooMuch| {
             let why = "it is too large to be held beside another; choose one session with --session";
-            Failure::runtime(format!("{}: {why}", recorded::shown(path)))
+            Failure::runtime(format!("{}: {why}", captures::shown(path)))
         })
     })?;
     Ok((recording, sound))
@@ -114,7 +115,7 @@ fn counted(number: usize, noun: &str) -> String {
 
 /// All of it, for people.
 fn text(args: &Args, found: &Diff) -> String {
-    let names = [&args.one, &args.other].map(|path| recorded::shown(path));
+    let names = [&args.one, &args.other].map(|path| captures::shown(path));
     let mut out = String::new();
     for pairing in &found.pairings {
         for change in &pairing.changes {

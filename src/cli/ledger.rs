@@ -97,7 +97,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         return Err(Failure::runtime("it was not read as a whole"));
     }
     if conversations == 0 && packets > 0 {
-        captures::complain(&args.file, &"no XMPP in the clear was found in it (--port names ports)");
+        captures::complain(&args.file, &captures::NOTHING);
     }
     Ok(())
 }

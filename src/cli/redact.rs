@@ -1,8 +1,10 @@
 //! `iqtap redact`: a capture that can be shown to others.
 
-use super::recorded::{self, PortArgs, Sound};
+use super::captures::{self, ReadArgs};
+use super::recorded::{self, Sound};
 use super::{Failure, print};
 use crate::capture::{Copied, Copier, Disguise, Wishes};
+use crate::xmpp::Side;
 use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{Cursor, Read};
@@ -39,7 +41,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "TEXT")]
     key: Option<String>,
     #[command(flatten)]
-    ports: PortArgs,
+    ports: ReadArgs,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
@@ -58,16 +60,16 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     if args.file == Path::new("-") {
         let mut bytes = Vec::new();
         let failed = |why| Failure::runtime(format!("stdin: {why}"));
-        recorded::source(&args.file)?.read_to_end(&mut bytes).map_err(failed)?;
+        captures::source(&args.file)?.read_to_end(&mut bytes).map_err(failed)?;
         held = Some(bytes);
     }
     let source = || -> Result<Box<dyn Read + '_>, Failure> {
         match &held {
             Some(bytes) => Ok(Box::new(Cursor::new(bytes))),
-            None => Ok(recorded::source(&args.file)?),
+            None => Ok(captures::source(&args.file)?),
         }
     };
-    let options = args.ports.options();
+    let options = args.ports.options(Side::Client);
     let sound = recorded::read_from(source()?, &args.file, &options, &mut |event| {
         if let crate::capture::read::Event::Item(item) = event {
             disguise.learn(item);

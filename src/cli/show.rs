@@ -8,7 +8,7 @@ use crate::play;
 use crate::policy::Policy;
 use crate::replay::{Playbook, Scansion, Teller, Told};
 use crate::script::{Filter, ScriptLimits};
-use crate::session::{Dir, Note, What};
+use crate::session::{Note, What};
 use crate::xmpp::Side;
 use anstream::{AutoStream, ColorChoice};
 use anstyle::Style;
@@ -131,7 +131,7 @@ impl Reading<'_> {
             return Err(Failure::runtime("it was not read as a whole"));
         }
         if self.conversations == 0 && self.capture.packets() > 0 {
-            captures::complain(&self.args.file, &"no XMPP in the clear was found in it (--port names ports)");
+            captures::complain(&self.args.file, &captures::NOTHING);
         }
         Ok(())
     }
@@ -251,7 +251,7 @@ fn raw(reading: &mut Reading<'_>) {
     let mut last = None;
     while let Some(event) = reading.next() {
         let Event::Item(item) = &event else { continue };
-        let (session, way) = (session(item), way(item));
+        let (session, way) = (session(item), item.way_in_words());
         if only.is_some_and(|only| only != session) {
             continue;
         }
@@ -278,15 +278,4 @@ fn harmless(bytes: &[u8]) -> String {
 
 fn session(item: &Item) -> u64 {
     item.talk.ours.as_ref().map_or(item.talk.number, |ours| ours.session)
-}
-
-fn way(item: &Item) -> &'static str {
-    match (item.talk.ours.is_some(), item.way()) {
-        (false, (Side::Client, _)) => "client->server",
-        (false, (Side::Server, _)) => "server->client",
-        (true, (Side::Client, Dir::In)) => "client->iqtap",
-        (true, (Side::Client, Dir::Out)) => "iqtap->client",
-        (true, (Side::Server, Dir::In)) => "server->iqtap",
-        (true, (Side::Server, Dir::Out)) => "iqtap->server",
-    }
 }

@@ -5,7 +5,6 @@
 
 use super::meaning::is_acknowledgement;
 use crate::capture::read::{End, Event, Item, ItemKind};
-use crate::session::Dir;
 use crate::xml::{self, Attr, Element, Head, Limits, Root, Scanner, Step};
 use crate::xmpp::{Side, Timestamp};
 use bytes::Bytes;
@@ -153,22 +152,10 @@ fn line(item: &Item, order: u64) -> Line {
         at: item.at,
         frame: item.frame,
         from: item.from,
-        way: way(item),
+        way: item.way_in_words(),
         kind: item.kind,
         bytes: item.bytes.clone(),
         head: item.head,
         root: Arc::clone(&item.root),
-    }
-}
-
-/// On which leg an item was seen and which way it went, for people.
-fn way(item: &Item) -> &'static str {
-    match (item.talk.ours.is_some(), item.way()) {
-        (false, (Side::Client, _)) => "client->server",
-        (false, (Side::Server, _)) => "server->client",
-        (true, (Side::Client, Dir::In)) => "client->iqtap",
-        (true, (Side::Client, Dir::Out)) => "iqtap->client",
-        (true, (Side::Server, Dir::In)) => "server->iqtap",
-        (true, (Side::Server, Dir::Out)) => "iqtap->server",
     }
 }

@@ -1,5 +1,16 @@
 //! Real peers: what the tests called `real_*` start, talk to and ask. Each file is one peer.
-#![allow(dead_code, unused_imports, reason = "each test file uses a part of this module")]
+#![allow(dead_code, unused_imports, unused_macros, reason = "each test file uses a part of this module")]
+
+/// `name: story(arguments);`: a test of that name, which is that story with these arguments.
+macro_rules! tests {
+    ($($test:ident: $story:ident($($argument:expr),*);)*) => {
+        $(#[test]
+        fn $test() {
+            $story($($argument),*);
+        })*
+    };
+}
+pub(crate) use tests;
 
 mod builtin;
 mod certs;

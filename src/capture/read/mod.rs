@@ -24,6 +24,7 @@ mod talk;
 pub use super::tcp::End;
 pub use said::Story;
 
+use super::comment;
 use crate::session::{Dir, TlsInfo};
 use crate::xml::{Fault, Head, Root, View};
 use crate::xmpp::{Side, Timestamp};
@@ -193,6 +194,16 @@ impl Item {
             Some(Ours { side: Side::Server, .. }) => (Side::Server, if called { Dir::Out } else { Dir::In }),
             Some(Ours { side: Side::Client, .. }) => (Side::Client, if called { Dir::In } else { Dir::Out }),
             None => (if called { Side::Client } else { Side::Server }, Dir::In),
+        }
+    }
+
+    /// The same, for people; between the peers themselves, if iqtap was not there.
+    #[must_use]
+    pub fn way_in_words(&self) -> &'static str {
+        match self.way() {
+            (Side::Client, _) if self.talk.ours.is_none() => "client->server",
+            (Side::Server, _) if self.talk.ours.is_none() => "server->client",
+            (side, dir) => comment::way(side, dir),
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use super::Failure;
 use super::report::compared;
+use crate::cli::captures::{self, ReadArgs};
 use crate::cli::print;
-use crate::cli::recorded::{self, PortArgs, Sound};
+use crate::cli::recorded::{self, Sound};
 use crate::config::Config;
 use crate::inspect::{Printer, PrinterOptions};
 use crate::play::shown;
@@ -52,7 +53,7 @@ pub(super) struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    ports: PortArgs,
+    ports: ReadArgs,
 }
 
 const STRONG: Style = Style::new().bold();
@@ -69,14 +70,14 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     };
     let scripts = ScriptSet::load(&args.files, limits).map_err(Failure::usage)?.timed_by(nanos);
     let mut past = Past::new(args.session);
-    let sound = recorded::read(&args.on, &args.ports.options(), &mut |event| {
+    let sound = recorded::read(&args.on, &args.ports.options(Side::Client), &mut |event| {
         past.event(event).map_err(|TooMuch| {
             let why = "it is too large to be held; choose one session with --session";
-            Failure::runtime(format!("{}: {why}", recorded::shown(&args.on)))
+            Failure::runtime(format!("{}: {why}", captures::shown(&args.on)))
         })
     })?;
     if let Some(session) = args.session.filter(|session| past.sessions().all(|known| known != *session)) {
-        return Err(Failure::usage(format!("{} has no session {session}", recorded::shown(&args.on))));
+        return Err(Failure::usage(format!("{} has no session {session}", captures::shown(&args.on))));
     }
     let trial = trial(&past, scripts, on_error);
     lines(args, &trial);
