@@ -54,6 +54,9 @@ fn check(sent: &Sent, replayed: &Replayed, counts: &mut [usize; 4]) -> Result<()
         if let Some(why) = &outcome.spoilt {
             let _ = writeln!(wrong, "  session {number} was not played: {why}");
         }
+        if outcome.seeded && outcome.renamed > 0 {
+            let _ = writeln!(wrong, "  session {number} made up other ids, though its seed is known");
+        }
         let items = sent.items.get(&number).copied().unwrap_or_default();
         if outcome.outs != items {
             let _ = writeln!(wrong, "  session {number} sent {items} items, {} were compared", outcome.outs);

@@ -16,9 +16,11 @@ mod compare;
 mod names;
 mod stage;
 mod tape;
+mod words;
 
 pub use stage::{Law, replay};
 pub use tape::Tape;
+pub use words::{fate, origin};
 
 use crate::session::{Fate, Origin};
 use crate::xmpp::{Side, Timestamp};
@@ -42,6 +44,8 @@ pub struct Outcome {
     pub jid: Option<String>,
     /// Why it could not be played; what follows is empty then.
     pub spoilt: Option<String>,
+    /// Whether the recording tells what its random numbers came from.
+    pub seeded: bool,
     /// Items that came in.
     pub ins: usize,
     /// Items that were recorded as sent.

@@ -120,7 +120,7 @@ mod tests {
         let (c, d) = ("1".repeat(16), format!("'{B}'"));
         assert!(!names.unify(format!("'{c}'").as_bytes(), d.as_bytes()), "two for one");
         let renamed = names.renamed(x.as_bytes());
-        assert_eq!(String::from_utf8_lossy(&renamed), y.replace("b='f", "b='f"));
+        assert_eq!(String::from_utf8_lossy(&renamed), y);
         assert_eq!(&*names.renamed(format!("{A}0 {A}").as_bytes()), format!("{A}0 {B}").as_bytes());
     }
 }

@@ -300,6 +300,7 @@ impl Stage<'_> {
                 number: track.number,
                 jid: None,
                 spoilt: track.spoilt.clone().or_else(|| trouble.clone()),
+                seeded: track.seed.is_some(),
                 ins: 0,
                 outs: 0,
                 renamed: 0,
