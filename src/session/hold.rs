@@ -150,13 +150,16 @@ impl Core {
 
     /// Tells of what waits from that side when the session ends first.
     pub(super) fn tell_held(&mut self, side: Side, root: &Root, out: &mut Outbox) {
-        for Waiting { kind, bytes, head, untidy, .. } in
+        for Waiting { kind, bytes, head, untidy, turn } in
             self.holds[side.index()].take().into_iter().flat_map(|hold| hold.queue)
         {
             let view = View { bytes: &bytes, head: &head, root };
             self.untidy = untidy;
             let number = self.next_item();
-            let fate = Fate::Dropped("the end of the session".to_owned());
+            let fate = match turn {
+                Turn::Told => Fate::Handled,
+                Turn::Fresh | Turn::Held { .. } => Fate::Dropped("the end of the session".to_owned()),
+            };
             self.saw_found(number, side, what(kind, &view), &view, fate, Vec::new(), None, out);
         }
         self.untidy = None;

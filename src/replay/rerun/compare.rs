@@ -11,6 +11,9 @@ use crate::xmpp::{Side, Timestamp};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 
+/// Of what is to come, so much is looked at for what comes.
+const AHEAD: usize = 64;
+
 /// For whom, and for which item that came in (0: for none).
 type Key = (usize, u64);
 
@@ -61,7 +64,7 @@ impl Script {
             tape.item_at(*place)
                 .is_some_and(|(_, _, bytes)| names.unify(bytes, &sent.raw) || names.unify(bytes, &sent.clean))
         };
-        if let Some(at) = awaited.iter().position(&mut fits) {
+        if let Some(at) = awaited.iter().take(AHEAD).position(&mut fits) {
             let passed_over: Vec<usize> = awaited.drain(..at).collect();
             self.came[sent.to.index()].extend(awaited.pop_front());
             passed_over.into_iter().for_each(|place| self.missing(tape, place));
