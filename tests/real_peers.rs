@@ -16,7 +16,9 @@ mod peers;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use peers::{Capture, Certs, Client, Element, Encryption, Iqtap, Login, Need, Prosody, Seen, Upstream};
-use peers::{DOMAIN, check_book, check_no_secret, check_readable, check_replays, free_port, have, items, lawful, run, user};
+use peers::{
+    DOMAIN, check_book, check_no_secret, check_readable, check_replays, free_port, have, items, lawful, run, user,
+};
 use serde_json::{Value, json};
 use std::path::Path;
 

@@ -115,7 +115,7 @@ impl Redactor {
 
     /// What to write of an element that is changed besides.
     pub(super) fn rework(
-        &self,
+        &mut self,
         bytes: &[u8],
         header: Option<&Header>,
         change: &mut dyn FnMut(&mut Element),
@@ -123,7 +123,7 @@ impl Redactor {
         let Some((mut tree, scope)) = read(bytes, header.map_or(HEADER, |h| &h.bytes)) else {
             return stand_in(bytes.len());
         };
-        scrub(&mut tree, Above::default());
+        scrub(&mut tree, Above::default(), &mut self.ids);
         change(&mut tree);
         let mut out = BytesMut::new();
         xml::write_element(&tree, scope, &mut out);
@@ -327,7 +327,9 @@ fn is_marker(text: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     match rest.split_once(" bytes") {
         Some((number, "")) => digits(number),
-        Some((number, id)) => digits(number) && id.strip_prefix(" #").is_some_and(|id| digits(id.trim_end_matches('.'))),
+        Some((number, id)) => {
+            digits(number) && id.strip_prefix(" #").is_some_and(|id| digits(id.trim_end_matches('.')))
+        }
         None => false,
     }
 }
