@@ -229,7 +229,8 @@ impl Recorder {
             return Ok(());
         }
         self.last = at;
-        if self.out.is_due(self.blocks.waiting(), at) {
+        // Another file begins with an item, or it might hold none.
+        if matches!(note, Note::Seen(_)) && self.out.is_due(self.blocks.waiting(), at) {
             self.turn_over(at)?;
         }
         match note {

@@ -21,7 +21,12 @@ pub(crate) fn check_readable(capture: &Capture<'_>, clients: &[&Seen]) {
     // another packet.
     let trouble = "(_ws.malformed || _ws.expert.severity >= 0x00600000) && !xmpp.stream_end || tcp.analysis.flags";
     assert_eq!(capture.tshark(&["-Y", trouble]), Vec::<String>::new());
-    check_pairs(capture, &[]);
+    // One file of several may hold few IQs; whoever names no client has more to look at than this one.
+    if clients.is_empty() {
+        pairs(capture, &[]);
+    } else {
+        check_pairs(capture, &[]);
+    }
 }
 
 /// `iqtap ARGUMENTS`: its exit code and what it printed.
@@ -34,6 +39,12 @@ pub(crate) fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
 /// Wireshark's two passes and `iqtap ledger` agree on which answer belongs to which request, and on what was not answered.
 /// `options` are for tshark. It goes by the id alone: where one is used twice in a conversation, it knows one answer only, and none without an id.
 pub(crate) fn check_pairs(capture: &Capture<'_>, options: &[&str]) {
+    let requests = pairs(capture, options);
+    assert!(requests >= 3, "{requests}");
+}
+
+/// How many requests they agree on.
+fn pairs(capture: &Capture<'_>, options: &[&str]) -> usize {
     let fields = ["frame.number", "tcp.stream", "xmpp.type", "xmpp.id", "xmpp.response_in"];
     let fields: Vec<&str> = fields.iter().flat_map(|field| ["-e", *field]).collect();
     let lines = capture.tshark(&[options, &["-2", "-Y", "xmpp.iq", "-T", "fields"], &fields[..]].concat());
@@ -52,7 +63,6 @@ pub(crate) fn check_pairs(capture: &Capture<'_>, options: &[&str]) {
     let rows: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let ours: BTreeMap<u64, Option<u64>> =
         rows.iter().map(|row| (row["frame"].as_u64().unwrap(), row["answer"]["frame"].as_u64())).collect();
-    assert!(theirs.len() >= 3, "{lines:?}");
     for (frame, (_, id, answer)) in &theirs {
         assert_eq!(ours.get(frame), Some(answer), "the request {id} in frame {frame}\n{out}");
     }
@@ -64,6 +74,7 @@ pub(crate) fn check_pairs(capture: &Capture<'_>, options: &[&str]) {
         .filter_map(|row| row["frame"].as_u64().filter(|frame| !theirs.contains_key(frame)))
         .collect();
     assert_eq!(only_ours, BTreeSet::new(), "{out}");
+    theirs.len()
 }
 
 /// The first session of a capture becomes a playbook that holds.
