@@ -24,7 +24,7 @@ fn damaged_captures_are_read_to_their_end() {
                     Event::Begins { .. } => begun += 1,
                     Event::Ends { .. } => begun -= 1,
                     Event::Item(item) => drop((item.way(), item.story(), item.view().map(|view| view.name().len()))),
-                    Event::Hole { .. } | Event::Trouble(_) => {}
+                    Event::Hole { .. } | Event::Trouble(_) | Event::Happened { .. } => {}
                 }
             }
             assert_eq!(begun, 0, "seed {seed}: each conversation that begins must end");

@@ -570,3 +570,26 @@ fn items_of_one_packet_have_its_time() {
     let at = |frame: u64| (frame, Timestamp(START + frame * 1000));
     assert_eq!(times, [at(6), at(7), at(8)]);
 }
+
+#[test]
+fn white_space_is_told_when_it_comes() {
+    let mut wire = Wire::open([40_000, 5222]);
+    wire.send(CALLER, HEADER);
+    wire.send(LISTENER, ANSWER);
+    wire.send(CALLER, " ");
+    wire.send(LISTENER, "<message/>");
+    wire.send(CALLER, " ");
+    wire.send(CALLER, "<presence/>");
+    wire.close();
+    let expected = [
+        "begins 40000 -> 5222",
+        "C header",
+        "S header",
+        "C space",
+        "S <message/>",
+        "C space",
+        "C <presence/>",
+        "ends Closed",
+    ];
+    assert_eq!(told(&wire.pcap()), expected);
+}

@@ -135,3 +135,56 @@ fn on_a_stream_of_another_shape_namespaces_are_declared() {
     );
     assert!(file.contains("<iq xmlns='jabber:client'") || file.contains("<iq xmlns=\"jabber:client\""), "{file}");
 }
+
+/// The markers in a file, in order.
+fn markers(file: &str) -> Vec<&str> {
+    let starts = file.match_indices("[redacted ").map(|(at, _)| &file[at..]);
+    starts.map(|rest| &rest[..=rest.find(']').unwrap()]).collect()
+}
+
+#[test]
+fn whether_two_resumption_ids_are_the_same_is_left() {
+    let mut tape = Tape::new();
+    tape.item(Side::Server, Dir::In, HEADER.replace("to=", "from="));
+    for id in ["first", "other"] {
+        tape.item(Side::Server, Dir::In, format!("<enabled xmlns='urn:xmpp:sm:3' id='{id}' resume='true'/>"));
+    }
+    tape.item(Side::Client, Dir::In, "<resume xmlns='urn:xmpp:sm:3' previd='other' h='3'/>");
+    tape.item(Side::Server, Dir::In, "<resumed xmlns='urn:xmpp:sm:3' previd='first' h='3'/>");
+    tape.item(Side::Client, Dir::In, format!("<resume xmlns='urn:xmpp:sm:3' previd='{}' h='3'/>", "x".repeat(4001)));
+    let (_dir, path) = tape.finish();
+    let file = String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned();
+    assert!(!file.contains("first") && !file.contains("other"));
+    let came = markers(&file);
+    let short = ["#1", "#2", "#2", "#1"].map(|number| format!("[redacted 5 bytes {number}]"));
+    assert_eq!(came[..4], short);
+    assert!(came[4].starts_with("[redacted 4001 bytes #3.") && came[4].len() > 4000, "no id that could be resumed by");
+}
+
+#[test]
+fn that_a_client_can_bind_channels_is_left() {
+    let auth =
+        |text: &str| format!("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-1'>{text}</auth>");
+    let left = |text: &str| {
+        let file = recorded(HEADER, &auth(text));
+        file.split("SCRAM-SHA-1").nth(1).unwrap().split(['<', '>']).nth(1).unwrap().to_owned()
+    };
+    // y,,n=user,r=x and n,,n=user,r=x
+    assert_eq!(left("eSwsbj11c2VyLHI9eA=="), "eSwsW3JlZGFjdGVkIDIwIGJ5dGVzXQ=="); // y,,[redacted 20 bytes]
+    assert_eq!(left("biwsbj11c2VyLHI9eA=="), "W3JlZGFjdGVkIDIwIGJ5dGVzXQ=="); // [redacted 20 bytes]
+}
+
+#[test]
+fn what_was_redacted_stays_as_it_is() {
+    for (_, row) in ROWS {
+        let once = recorded(HEADER, &row.replace("SECRET", SECRET));
+        let name = row[1..].split(' ').next().unwrap();
+        let name = name.rsplit(':').next().unwrap(); // it is written anew
+        let item = &once[once.rfind(&format!("<{name} ")).unwrap()..];
+        let end = format!("</{name}>");
+        let (end, len) = item.find(&end).map_or_else(|| (item.find("/>").unwrap(), 2), |at| (at, end.len()));
+        let item = &item[..end + len];
+        assert!(item.contains("[redacted ") || item.contains("W3JlZGFjdGVk"), "{item}");
+        assert!(recorded(HEADER, item).contains(item), "{item} became another one");
+    }
+}

@@ -4,7 +4,7 @@
 mod capture_support;
 
 use capture_support::Tape;
-use iqtap::session::{Dir, Note, TlsInfo};
+use iqtap::session::{Dir, Happened, Note, TlsInfo};
 use iqtap::xmpp::Side;
 use std::env;
 use std::path::Path;
@@ -36,6 +36,9 @@ fn record(tape: &mut Tape) {
     both(tape, c, "<iq type='get' id='p1' to='example.org'><ping xmlns='urn:xmpp:ping'/></iq>");
     both(tape, s, "<iq type='result' id='p1' from='example.org' to='juliet@example.org/balcony'/>");
     both(tape, c, "<iq type='get' id='p2' xmlns='jabber:client'><a:vCard xmlns:a='vcard-temp'/></iq>");
+    for happened in [Happened::Policy(2), Happened::Waits(c), Happened::Stored(1)] {
+        tape.note(1, &Note::Happened(happened));
+    }
     both(tape, c, "<presence/>");
     both(tape, c, " ");
     both(tape, s, format!("<message from='a@b'><body>{}</body></message>", "grüße > 🦀 ".repeat(15_000)));
@@ -75,7 +78,9 @@ fn tshark_reads_it_without_options() {
     record(&mut tape);
     let (_dir, path) = tape.finish();
 
-    let Some(all) = tshark(&path, &["-T", "fields", "-e", "_ws.col.Protocol", "-e", "tcp.len"]) else { return };
+    let Some(all) = tshark(&path, &["-Y", "tcp", "-T", "fields", "-e", "_ws.col.Protocol", "-e", "tcp.len"]) else {
+        return;
+    };
     let payloads = all.iter().filter(|line| !line.ends_with("\t0"));
     let foreign: Vec<_> = payloads.filter(|line| !line.starts_with("XMPP") && !line.ends_with("60000")).collect();
     assert!(foreign.is_empty(), "not seen as XMPP: {foreign:?}");
@@ -92,6 +97,11 @@ fn tshark_reads_it_without_options() {
     let sums = ["-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE"];
     let wrong = [&sums[..], &["-Y", "ip.checksum.status != 1 || tcp.checksum.status != 1"]].concat();
     assert_eq!(tshark(&path, &wrong).unwrap(), [""; 0]);
+
+    let happened = tshark(&path, &["-Y", "ip.proto == 253", "-T", "fields", "-e", "frame.comment"]).unwrap();
+    let told = ["policy 2 is in force", "an item of the client waits", "the store has done #1"];
+    assert_eq!(happened, told.map(|told| format!("session 1: {told}")));
+    assert_eq!(tshark(&path, &["-Y", "ip.checksum.status != 1", "-o", "ip.check_checksum:TRUE"]).unwrap(), [""; 0]);
 
     let comments = tshark(&path, &["-Y", "xmpp.ping", "-T", "fields", "-e", "frame.comment"]).unwrap();
     assert!(comments[0].ends_with("client->iqtap passed"), "{comments:?}");

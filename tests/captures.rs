@@ -63,6 +63,7 @@ fn our_reader_reads_them_all() {
                     ended += 1;
                     assert_ne!(how, Ended::Never, "{name} is not whole");
                 }
+                Event::Happened { .. } => {}
                 Event::Hole { .. } | Event::Trouble(_) => panic_with(&name, &event),
             }
         }
@@ -194,5 +195,38 @@ fn each_is_the_same_as_itself_and_can_be_disguised() {
         // Where a script had a hand in it then, another one has now.
         let scripted = ["broken-iqs-enforced.pcapng", "rewritten-by-script.pcapng"].contains(&name.as_str());
         assert_eq!(code, Some(i32::from(scripted)), "{name}: {said}");
+    }
+}
+
+/// Under the policy they were made with, the same is sent when they happen again, and when their copies do.
+#[test]
+fn each_happens_again() {
+    let made = tempfile::tempdir().unwrap();
+    let copy = made.path().join("copy.pcapng");
+    let copy = copy.to_str().unwrap();
+    let alias = folder().join("make/alias.rhai");
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/demo/no-private-storage.rhai");
+    for name in samples() {
+        let iqtap = |arguments: &[&str]| {
+            let output = Command::new(env!("CARGO_BIN_EXE_iqtap")).args(arguments).output().unwrap();
+            let said = [output.stdout, output.stderr].concat();
+            (output.status.code(), String::from_utf8(said).unwrap())
+        };
+        let sample = folder().join(&name);
+        let sample = sample.to_str().unwrap();
+        let flags: &[&str] = match name.as_str() {
+            "broken-iqs-enforced.pcapng" => &["--rules", "enforce", "--script", demo.to_str().unwrap()],
+            "forged-result.pcapng" => &["--rules", "enforce"],
+            "seven-broken-iqs.pcapng" => &["--rules", "enforce", "--iq-timeout", "400ms"],
+            "rewritten-by-script.pcapng" => &["--script", alias.to_str().unwrap()],
+            _ => &[],
+        };
+        let flags = [&["--client-tls", "off", "--server-tls", "off"], flags].concat();
+        let (code, said) = iqtap(&[&["replay", sample][..], &flags].concat());
+        assert!(code == Some(0) && said.ends_with(": the same is sent\n"), "{name}: {said}");
+        let (code, said) = iqtap(&["redact", sample, "-o", copy]);
+        assert_eq!(code, Some(0), "{name}: {said}");
+        let (code, said) = iqtap(&[&["replay", copy][..], &flags].concat());
+        assert!(code == Some(0) && said.ends_with(": the same is sent\n"), "the copy of {name}: {said}");
     }
 }

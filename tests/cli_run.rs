@@ -38,7 +38,9 @@ fn refused(arguments: &[&str], words: &[&str]) {
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    for command in ["run", "demo", "diff", "redact", "ca", "rules", "check-config", "script", "store", "completions"] {
+    for command in
+        ["run", "demo", "diff", "redact", "replay", "ca", "rules", "check-config", "script", "store", "completions"]
+    {
         let output = output(&[command, "--help"]);
         let said = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success());

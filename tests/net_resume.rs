@@ -3,7 +3,14 @@
 
 mod net_support;
 
+use iqtap::capture::read::{Options, Reader};
+use iqtap::net::Recording;
+use iqtap::policy::{ClientTls, Policy, Route, ServerTls, VaultLimits};
+use iqtap::replay::rerun::{Law, Tape, replay};
+use iqtap::store::MemoryStore;
 use net_support::{HEADER, Lab, MECHANISMS, Peer};
+use std::fs::File;
+use std::sync::Arc;
 
 const SM: &str = "urn:xmpp:sm:3";
 
@@ -191,4 +198,43 @@ async fn many_connections_resume_one_session_in_turn() {
         (client, server) = (next, next_server);
     }
     works(&mut client, &mut server).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_that_change_hands_do_so_again_from_their_recording() {
+    let directory = tempfile::tempdir().unwrap();
+    let capture = directory.path().join("s.pcapng");
+    let lab = Lab::start(|setup, _| setup.sinks = vec![Box::new(Recording::create(&capture).unwrap())]).await;
+    let (mut client, server) = enabled(&lab, 2).await;
+    // Lost, and taken from the vault.
+    drop(server);
+    client.end().await;
+    let (mut client, mut server) = resumes(&lab, 1, 1).await;
+    server.send("<message id='m1'/>").await;
+    client.expect("<message id='m1'/>").await;
+    // Taken from a living session.
+    let (mut third, mut last) = resumes(&lab, 2, 2).await;
+    client.end().await;
+    last.send("<message id='m2'/>").await;
+    third.expect("<message id='m2'/>").await;
+    lab.stopped().await;
+
+    let tape = Tape::read(Reader::new(File::open(&capture).unwrap(), &Options::default()).unwrap());
+    let (route, policy) = (
+        Route { client_tls: ClientTls::Off, server_tls: ServerTls::Off, ..Route::default() },
+        Arc::new(Policy::default()),
+    );
+    let same = |_| Arc::clone(&policy);
+    let law = || Law { route: route.clone(), policy: &same, vault: VaultLimits::default(), store: MemoryStore::new() };
+    let replayed = replay(&tape, law());
+    let told: Vec<_> = replayed.sessions.iter().map(|outcome| (outcome.seeded, outcome.renamed)).collect();
+    assert_eq!(told, [(false, 0), (false, 0), (false, 0)], "each could have been resumed: no seed is told");
+    for outcome in &replayed.sessions {
+        assert!(outcome.spoilt.is_none() && outcome.differences.is_empty() && outcome.outs > 10, "{outcome:#?}");
+        assert_eq!(outcome.jid.as_deref(), Some("juliet@example.org/balcony"));
+    }
+    // Where nothing is kept, nothing is resumed: the second and the third differ.
+    let forgetful = replay(&tape, Law { vault: VaultLimits { sessions: 0, ..VaultLimits::default() }, ..law() });
+    let differ: Vec<_> = forgetful.sessions.iter().map(|outcome| !outcome.differences.is_empty()).collect();
+    assert_eq!(differ, [false, true, true]);
 }

@@ -16,7 +16,9 @@ mod peers;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use peers::{Capture, Certs, Client, Element, Encryption, Iqtap, Login, Need, Prosody, Seen, Upstream};
-use peers::{DOMAIN, check_book, check_no_secret, check_readable, free_port, have, items, lawful, run, user};
+use peers::{
+    DOMAIN, check_book, check_no_secret, check_readable, check_replays, free_port, have, items, lawful, run, user,
+};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -106,6 +108,7 @@ fn combination(number: usize, client_tls: &str, server_tls: &str) {
     check_book(&Capture(&record), "1");
     let (code, out, err) = run(&["check", record.to_str().unwrap()]);
     assert_eq!(code, Some(0), "{out}\n{err}");
+    check_replays(&Capture(&record), &["--client-tls", offer, "--server-tls", server_tls]);
     check_no_secret(&Capture(&record), &iqtap.log(), &name, &password, &[&seen]);
 }
 
@@ -216,6 +219,7 @@ fn the_main_job() {
 
     let capture = Capture(&record);
     check_readable(&capture, &[&scram, &plain]);
+    check_replays(&capture, &[&["--rules", "enforce"], &files[..4]].concat());
     let comments = capture.field("xmpp.iq", "frame.comment");
     let told = |what: &[&str]| comments.iter().any(|comment| what.iter().all(|part| comment.contains(part)));
     assert!(told(&["rejected bad-request", "rule5"]), "{comments:#?}");
@@ -490,6 +494,7 @@ fn the_end_by_signal_leaves_a_whole_capture() {
 
     let capture = Capture(&record);
     check_readable(&capture, &[&seen]);
+    check_replays(&capture, &[]);
     let frames = capture.field("frame", "frame.number");
     assert_eq!(frames.len(), frames.last().unwrap().parse::<usize>().unwrap());
     assert!(capture.contains(b"system-shutdown"), "the goodbye is in the file");

@@ -174,7 +174,7 @@ fn latency(out: &mut String, pair: Pair) {
 }
 
 /// Control characters, which peers and scripts may have put in, are written as escapes; what is too long is cut.
-fn one_line(text: String) -> String {
+pub(super) fn one_line(text: String) -> String {
     if text.len() <= COMMENT_BYTES && !text.contains(odd) {
         return text;
     }

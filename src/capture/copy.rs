@@ -86,7 +86,12 @@ impl Copier {
                 }
             }
             Event::Ends { talk, at, how, goes_on } => self.end(talk.number, *at, *how, *goes_on)?,
-            Event::Trouble(_) => {}
+            // Of a disguised capture nothing could be played again: what it says of addresses and reasons is not needed.
+            Event::Happened { section, session, at, happened, .. } if self.disguise.is_plain() => {
+                self.enter(*section)?;
+                self.recorder.happened(*session, *at, happened)?;
+            }
+            Event::Happened { .. } | Event::Trouble(_) => {}
         }
         if self.recorder.blocks.waiting() >= SPILL_BYTES { self.recorder.flush() } else { Ok(()) }
     }

@@ -16,6 +16,8 @@
 //! * The packet's comment says what became of the item, or where it comes from; of an IQ answer also how long after its
 //!   request it came. Where the policy is another one than before in this session of this file (or than the section header says), a second comment
 //!   says which. The grammar of all comments stands in `comment`.
+//! * What happens to a session beside its items stands between them, each on a packet of its own that is none of TCP (`happened`):
+//!   with that, `iqtap replay` can let the session happen again.
 //! * A conversation ends with FIN if either stream was closed by `</stream:stream>`, or goes on behind TLS; with RST
 //!   if it was lost without a word (who lost it is not known here: the RST is drawn as the peer's); with neither if
 //!   the recording ended first.
@@ -28,18 +30,21 @@ mod comment;
 mod copy;
 mod disguise;
 mod folder;
+mod happened;
 mod pcapng;
 mod place;
 pub mod read;
 mod redact;
 mod tcp;
+mod wash;
 
 pub use copy::{Copied, Copier};
 pub use disguise::{Disguise, Wishes};
 pub use folder::Rotation;
 pub use place::Target;
+pub use wash::Washer;
 
-use crate::session::{Dir, Note, Seen, What};
+use crate::session::{Dir, Happened, Note, Seen, What};
 use crate::xmpp::{Side, Timestamp};
 use pcapng::Blocks;
 use place::Out;
@@ -215,7 +220,7 @@ impl Recorder {
         self.out.is_read_along()
     }
 
-    /// Records one note of a session; what is neither an item, nor TLS, nor the end, is not recorded.
+    /// Records one note of a session; what is neither an item, nor TLS, nor the end, nor something that happened, is not recorded.
     ///
     /// # Errors
     /// If the file cannot be written to (see [`Recorder`]).
@@ -224,7 +229,8 @@ impl Recorder {
             return Ok(());
         }
         self.last = at;
-        if self.out.is_due(self.blocks.waiting(), at) {
+        // Another file begins with an item, or it might hold none.
+        if matches!(note, Note::Seen(_)) && self.out.is_due(self.blocks.waiting(), at) {
             self.turn_over(at)?;
         }
         match note {
@@ -236,6 +242,7 @@ impl Recorder {
                 }
                 *leg = Leg { epoch: leg.epoch.wrapping_add(1), tls: Some(comment::tls(info)), ..Leg::default() };
             }
+            Note::Happened(happened) => self.happened(session, at, happened)?,
             Note::Over(_) => {
                 let legs = self.sessions.remove(&session).map(|seat| seat.legs);
                 for (leg, side) in legs.into_iter().flatten().zip([Side::Client, Side::Server]) {
@@ -296,6 +303,12 @@ impl Recorder {
             self.failed = Some(error.kind());
         }
         done
+    }
+
+    /// Something happened beside the items.
+    fn happened(&mut self, session: u64, at: Timestamp, happened: &Happened) -> io::Result<()> {
+        self.blocks.frame = happened::packet(session)?;
+        self.blocks.packet(0, at, &[&happened::write(session, happened)])
     }
 
     fn seen(&mut self, session: u64, peer: &str, at: Timestamp, seen: &Seen) -> io::Result<()> {

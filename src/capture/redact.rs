@@ -4,15 +4,20 @@
 //! them, else the same element with markers where secrets were. A cheap look at the bytes decides whether a
 //! tree must be built; all judging is done on the tree, so that CDATA, character references and prefixes hide nothing. What
 //! cannot be read is replaced whole. Must not err on the side of writing.
+//!
+//! Of a secret its length is left, and what a session goes by: whether two SM-IDs are the same, and that a client has said in
+//! SCRAM that it can bind channels. What is a marker already stays as it is, so that what is said again of a capture can be compared with it.
 
 use crate::session::What;
 use crate::xml::{self, Element, Limits, Node, Scanner, Scope, Step};
-use crate::xmpp::ns;
+use crate::xmpp::{ns, sasl};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::BytesMut;
 use memchr::memmem::{self, Finder};
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 
 /// The namespace of the element that stands for an unreadable item.
 const REDACTED: &str = "urn:iqtap:redacted";
@@ -73,6 +78,7 @@ pub(super) struct Redactor {
     reference: Finder<'static>,
     secret: Finder<'static>,
     private: Finder<'static>,
+    ids: Ids,
 }
 
 impl Redactor {
@@ -82,11 +88,12 @@ impl Redactor {
             reference: Finder::new("&#"),
             secret: Finder::new("ecret"),
             private: Finder::new("text-private"),
+            ids: Ids::default(),
         }
     }
 
     /// What to write of an item that stands under this stream header.
-    pub(super) fn clean<'a>(&self, what: What, bytes: &'a [u8], header: Option<&Header>) -> Cow<'a, [u8]> {
+    pub(super) fn clean<'a>(&mut self, what: What, bytes: &'a [u8], header: Option<&Header>) -> Cow<'a, [u8]> {
         let suspect = match what {
             What::Header | What::Space | What::Close => false,
             What::Stanza(_) => header.is_some_and(|h| h.suspect) || self.suspects(bytes, false),
@@ -98,7 +105,7 @@ impl Redactor {
         let Some((mut tree, scope)) = read(bytes, header.map_or(HEADER, |h| &h.bytes)) else {
             return stand_in(bytes.len()).into();
         };
-        if !scrub(&mut tree, Above::default()) {
+        if !scrub(&mut tree, Above::default(), &mut self.ids) {
             return Cow::Borrowed(bytes);
         }
         let mut out = BytesMut::new();
@@ -108,7 +115,7 @@ impl Redactor {
 
     /// What to write of an element that is changed besides.
     pub(super) fn rework(
-        &self,
+        &mut self,
         bytes: &[u8],
         header: Option<&Header>,
         change: &mut dyn FnMut(&mut Element),
@@ -116,7 +123,7 @@ impl Redactor {
         let Some((mut tree, scope)) = read(bytes, header.map_or(HEADER, |h| &h.bytes)) else {
             return stand_in(bytes.len());
         };
-        scrub(&mut tree, Above::default());
+        scrub(&mut tree, Above::default(), &mut self.ids);
         change(&mut tree);
         let mut out = BytesMut::new();
         xml::write_element(&tree, scope, &mut out);
@@ -188,13 +195,14 @@ struct Above<'a> {
 }
 
 /// Replaces every secret at or below an element. Says whether there was one.
-fn scrub(e: &mut Element, above: Above<'_>) -> bool {
-    let mut found = scrub_attributes(e);
+fn scrub(e: &mut Element, above: Above<'_>, ids: &mut Ids) -> bool {
+    let mut found = scrub_attributes(e, ids);
     let marker = match secret_text(e, above.private) {
         _ if above.blanked => None,
         Text::Open => None,
         Text::Plain => Some(marker as fn(&str) -> String),
         Text::Base64 => Some(base64_marker as fn(&str) -> String),
+        Text::SaysY => Some(y_marker as fn(&str) -> String),
     };
     if let Some(marker) = marker {
         found |= blank(e, marker);
@@ -206,7 +214,7 @@ fn scrub(e: &mut Element, above: Above<'_>) -> bool {
         columns: if columns.is_empty() { above.columns } else { &columns },
     };
     for child in e.children_mut() {
-        found |= scrub(child, below);
+        found |= scrub(child, below, ids);
     }
     found
 }
@@ -219,11 +227,14 @@ enum Text {
     Plain,
     /// A secret in base64, where some will expect base64 again.
     Base64,
+    /// The same, and the client says that it can bind channels.
+    SaysY,
 }
 
 /// The rows of the redaction list that are about text.
 fn secret_text(e: &Element, private: bool) -> Text {
     match (e.ns.as_str(), e.name.as_str()) {
+        (ns::SASL, "auth") if sasl::says_y(e.text().trim()) => Text::SaysY,
         (ns::SASL, "auth" | "challenge" | "response" | "success")
         | (ns::SASL2, "initial-response" | "challenge" | "response" | "additional-data" | "task-data" | "next") => {
             Text::Base64
@@ -245,7 +256,7 @@ fn secret_text(e: &Element, private: bool) -> Text {
 }
 
 /// The rows of the redaction list that are about attributes.
-fn scrub_attributes(e: &mut Element) -> bool {
+fn scrub_attributes(e: &mut Element, ids: &mut Ids) -> bool {
     let secret = match (e.ns.as_str(), e.name.as_str()) {
         (sm, "enabled") if sm.starts_with(SM) => "id",
         (sm, "resume" | "resumed") if sm.starts_with(SM) => "previd",
@@ -257,8 +268,9 @@ fn scrub_attributes(e: &mut Element) -> bool {
     let mut found = false;
     for attr in &mut e.attrs {
         if (attr.name == secret || attr.name == "password") && !attr.value.is_empty() {
-            attr.value = marker(&attr.value);
-            found = true;
+            let mark = if secret == "id" || secret == "previd" { ids.marker(&attr.value) } else { marker(&attr.value) };
+            found |= mark != attr.value;
+            attr.value = mark;
         }
     }
     found
@@ -311,8 +323,55 @@ fn marker(secret: &str) -> String {
 }
 
 fn is_marker(text: &str) -> bool {
-    let number = text.strip_prefix("[redacted ").and_then(|rest| rest.strip_suffix(" bytes]"));
-    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+    let Some(rest) = text.strip_prefix("[redacted ").and_then(|rest| rest.strip_suffix(']')) else { return false };
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    match rest.split_once(" bytes") {
+        Some((number, "")) => digits(number),
+        Some((number, id)) => {
+            digits(number) && id.strip_prefix(" #").is_some_and(|id| digits(id.trim_end_matches('.')))
+        }
+        None => false,
+    }
+}
+
+/// Ids that are told apart, not written.
+#[derive(Debug, Default)]
+struct Ids {
+    /// What they are hashed with: nobody knows it.
+    hasher: RandomState,
+    /// By their hashes.
+    numbers: HashMap<u64, u64>,
+    given: u64,
+}
+
+impl Ids {
+    /// So many are known at once; of what comes after that nobody knows whether it came before.
+    const MOST: usize = 65_536;
+    /// A longer one is no SM-ID that a session could be resumed by: so must its marker be.
+    const LONG: usize = 4000;
+
+    fn marker(&mut self, id: &str) -> String {
+        if is_marker(id) {
+            return id.to_owned();
+        }
+        if self.numbers.len() >= Self::MOST {
+            self.numbers.clear();
+        }
+        let number = *self.numbers.entry(self.hasher.hash_one(id)).or_insert_with(|| {
+            self.given += 1;
+            self.given
+        });
+        let dots = if id.len() > Self::LONG { ".".repeat(Self::LONG) } else { String::new() };
+        format!("[redacted {} bytes #{number}{dots}]", id.len())
+    }
+}
+
+/// `y,,` is the beginning of a SCRAM message (RFC 5802 §7).
+fn y_marker(secret: &str) -> String {
+    let known = BASE64_STANDARD.decode(secret).is_ok_and(|text| {
+        text.strip_prefix(b"y,,").and_then(|text| std::str::from_utf8(text).ok()).is_some_and(is_marker)
+    });
+    if known { secret.to_owned() } else { BASE64_STANDARD.encode(format!("y,,{}", marker(secret))) }
 }
 
 /// `=` is SASL's way to send nothing (RFC 6120 §6.4.2): no secret.

@@ -16,6 +16,7 @@ mod print;
 mod record;
 mod recorded;
 mod redact;
+mod replay;
 mod rules;
 mod run;
 mod script;
@@ -39,7 +40,7 @@ const HELP: &str = "Example:
   iqtap demo                                      a conversation through the proxy, explained
   iqtap run --upstream xmpp.example.org:5222      stand between your client and that server
 
-Exit codes: 0 fine (`run`: also after a clean stop), 1 findings (`check`, `diff`, `script check`, `script test`, `script run`),
+Exit codes: 0 fine (`run`: also after a clean stop), 1 findings (`check`, `diff`, `replay`, `script check`, `script test`, `script run`),
 2 usage or configuration, 3 trouble while running.";
 
 #[derive(Debug, Subcommand)]
@@ -68,6 +69,8 @@ enum Command {
     Script(script::Args),
     /// Show, export or delete what is kept
     Store(store::Args),
+    /// Let recorded sessions happen again, under today's policy, and say what comes out otherwise
+    Replay(Box<replay::Args>),
     /// Write completions for a shell
     Completions(completions::Args),
 }
@@ -108,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Script(args) => script::run(&args),
         Command::Store(args) => store::run(&args),
+        Command::Replay(args) => replay::run(*args),
         Command::Completions(args) => completions::run(&args),
     };
     match done {

@@ -114,7 +114,7 @@ const STOP_TIME: Duration = Duration::from_secs(7);
 /// For somebody to read the last word on stderr.
 const LAST_WORD_TIME: Duration = Duration::from_millis(200);
 
-fn parse_mode(text: &str) -> Result<Mode, String> {
+pub(super) fn parse_mode(text: &str) -> Result<Mode, String> {
     match text {
         "off" => Ok(Mode::Off),
         "report" => Ok(Mode::Report),

@@ -272,6 +272,7 @@ pub(super) fn note(out: &mut String, place: Place<'_>, note: &Note) {
         Note::StreamError { side, condition, text: why } => {
             Event { side: Some(side_name(*side)), condition: Some(condition.name()), ..text("stream_error", why) }
         }
+        Note::Happened(_) => return,
         Note::Over(tally) => {
             Event { jid: place.seat.jid.as_deref(), summary: Some(summary(tally, place.age())), ..event("over", place) }
         }

@@ -75,6 +75,7 @@ pub(super) fn note(out: &mut String, place: Place<'_>, note: &Note) {
             let text = format!("stream error to the {}: {}: {}", side_name(*side), condition.name(), safe(text));
             event(out, place, Some(*side), BAD, &text);
         }
+        Note::Happened(_) => {}
         Note::Over(tally) => {
             let who = place.seat.jid.as_deref().map_or_else(String::new, |jid| format!(", {}", safe(jid)));
             let text = format!("over after {}{who}", summary::duration(place.age()));

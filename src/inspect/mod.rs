@@ -105,6 +105,9 @@ impl Printer {
     /// # Errors
     /// If the writer fails.
     pub fn note(&mut self, session: u64, peer: &str, at: Timestamp, note: &Note) -> io::Result<()> {
+        if matches!(note, Note::Happened(_)) {
+            return Ok(()); // for captures
+        }
         self.span = Some((self.span.map_or(at, |(first, _)| first), at));
         self.text.clear();
         let Self { seats, options, text, sessions, sieve, .. } = self;
@@ -258,6 +261,7 @@ fn is_shown(note: &Note, options: &PrinterOptions) -> bool {
         Note::ScriptError(_) | Note::Hint(_) | Note::StreamError { .. } => true,
         Note::Tls(..) | Note::Joined { .. } | Note::Mechanism(_) => !options.quiet,
         Note::Bound(_) | Note::Resumed { .. } | Note::Over(_) => !options.quiet,
+        Note::Happened(_) => false,
     }
 }
 

@@ -102,6 +102,7 @@ pub(super) fn weight(note: &Note) -> usize {
         Note::Resumed { jid, .. } => jid.len(),
         Note::Over(tally) => tally.weight(),
         Note::Tls(..) => 0,
+        Note::Happened(_) => NOTE_BYTES,
     };
     NOTE_BYTES + texts
 }

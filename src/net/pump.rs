@@ -184,7 +184,8 @@ impl Pump {
         tokio::join!(client.wire.linger(), server.wire.linger());
     }
 
-    /// Moves bytes until the session has something to tell or to be done.
+    /// Moves bytes until the session has something to tell or to be done. The clock is read once a round: what is told has
+    /// the time at which it happened.
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             self.write(cx);
@@ -292,7 +293,6 @@ impl Pump {
     /// Gives the session what a side sent. Stops while there is much to tell; what is left then is kept for later, but
     /// only while the session wants more: bytes before a TLS handshake must never look as if they came after it.
     fn feed_bytes(&mut self, side: Side, mut bytes: &[u8]) {
-        self.now = self.clock.now();
         while !bytes.is_empty() {
             if self.weight >= HIGH_NOTES && self.out.acts.is_empty() && self.session.wants(side) {
                 self.legs[side.index()].unfed = bytes.into();
@@ -321,7 +321,6 @@ impl Pump {
     /// Tells the session that nothing more comes from this side.
     fn end(&mut self, side: Side) {
         self.legs[side.index()].ended = true;
-        self.now = self.clock.now();
         self.feed(Input::Eof(side));
     }
 
@@ -438,6 +437,12 @@ impl Pump {
         let told = self.out.notes.len();
         self.session.handle(self.now, input, &mut self.out);
         self.weight += self.out.notes.iter().skip(told).map(weight).sum::<usize>();
+    }
+
+    /// What was waited for is there: it happens now, and not when what was told meanwhile has.
+    async fn waited(&mut self) {
+        self.tell().await;
+        self.now = self.clock.now();
     }
 
     /// Hands notes over. Waits when the consumer is behind: that is how a slow disk slows the sessions it records.

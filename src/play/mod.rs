@@ -5,7 +5,8 @@
 //! negotiation out as book lines, `cut` decides in which pieces the peers' bytes arrive, `run` plays a book once, `seat` is
 //! one session of it, `shell` the vault between them and the
 //! store beside them, `stored` the lines about that, `expect` holds what came out to the book, `compare` reads what came
-//! out and says how it differs, `why` and `diff` show it, `notation` says what came as a book would, `prove` plays one book in all its ways. Must not know the clock, a socket or a terminal.
+//! out and says how it differs, `why` and `diff` show it, `notation` says what came as a book would, `prove` plays one book in all its ways,
+//! `record` plays it once for whoever listens. Must not know the clock, a socket or a terminal.
 
 mod compare;
 mod cut;
@@ -15,6 +16,7 @@ mod notation;
 mod open;
 mod parse;
 mod prove;
+mod record;
 mod run;
 mod seat;
 mod shelf;
@@ -28,6 +30,7 @@ pub use cut::Cut;
 pub use diff::{DiffLine, Mark, diff};
 pub use parse::{Book, Problem, book};
 pub use prove::{Refuted, prove};
+pub use record::{Laws, laws, record};
 pub use run::{Failure, Way};
 pub use seat::Heard;
 pub use shelf::{files, read};

@@ -78,14 +78,28 @@ impl Failure {
     }
 }
 
+/// Who is shown notes.
+pub(super) type Listener<'a> = dyn FnMut(u64, &str, Timestamp, &Note) + 'a;
+
 /// Plays a book. `path` is where the book stands: paths in its policy start from there. `at` is told each line that
 /// is reached.
 pub(super) fn play(book: &Book, path: &Path, way: Way, at: &dyn Fn(usize)) -> Result<Vec<Heard>, Box<Failure>> {
+    play_to(book, path, way, at, &mut |_, _, _, _| ())
+}
+
+/// The same; `listener` is shown each note of a session: its number, its client's address, and when.
+pub(super) fn play_to(
+    book: &Book,
+    path: &Path,
+    way: Way,
+    at: &dyn Fn(usize),
+    listener: &mut Listener<'_>,
+) -> Result<Vec<Heard>, Box<Failure>> {
     let shared = Shared::default();
     let (route, policy) = compile(book, &book.policy, path, &shared).map_err(Failure::whole)?;
     let (_, other) = compile(book, &book.policy, path, &shared).map_err(Failure::whole)?;
     let steps = expand(&book.steps, &route).map_err(Failure::whole)?;
-    let mut play = Play::new(book, path, way, route, [policy, other], shared);
+    let mut play = Play::new(book, path, way, route, [policy, other], shared, listener);
     match play.all(&steps, at) {
         Ok(()) => {
             let mut heard: Vec<Heard> = play.seats.into_iter().map(Seat::heard).collect();
@@ -99,7 +113,7 @@ pub(super) fn play(book: &Book, path: &Path, way: Way, at: &dyn Fn(usize)) -> Re
 }
 
 /// A table of policy lines to what a session is made of. Playbooks are in clear text unless they say otherwise.
-fn compile(book: &Book, policy: &Table, path: &Path, shared: &Shared) -> Result<(Route, Policy), String> {
+pub(super) fn compile(book: &Book, policy: &Table, path: &Path, shared: &Shared) -> Result<(Route, Policy), String> {
     let mut table = Table::new();
     for leg in ["client_tls", "server_tls"] {
         table.insert(leg.to_owned(), "off".into());
@@ -116,12 +130,12 @@ fn compile(book: &Book, policy: &Table, path: &Path, shared: &Shared) -> Result<
 }
 
 /// The vault of a play: as large as the policy lines say, or as a configuration that says nothing.
-fn vault(policy: &Table) -> Vault {
+pub(super) fn vault(policy: &Table) -> VaultLimits {
     let number = |key: &str, default: u64| {
         policy.get(key).and_then(toml::Value::as_integer).and_then(|n| u64::try_from(n).ok()).unwrap_or(default)
     };
     let sessions = usize::try_from(number("vault_sessions", 1000)).unwrap_or(usize::MAX);
-    Vault::new(VaultLimits { sessions, seconds: number("vault_seconds", 600), bytes: 1 << 26 })
+    VaultLimits { sessions, seconds: number("vault_seconds", 600), bytes: 1 << 26 }
 }
 
 /// Writes `open` out.
@@ -165,6 +179,7 @@ pub(super) struct Play<'a> {
     shell: Shell,
     /// Counts the inputs of all sessions.
     round: u64,
+    listener: &'a mut Listener<'a>,
 }
 
 impl House for Play<'_> {
@@ -187,7 +202,15 @@ fn index(number: u64) -> usize {
 }
 
 impl<'a> Play<'a> {
-    fn new(book: &'a Book, path: &'a Path, way: Way, route: Route, policies: [Policy; 2], shared: Shared) -> Self {
+    fn new(
+        book: &'a Book,
+        path: &'a Path,
+        way: Way,
+        route: Route,
+        policies: [Policy; 2],
+        shared: Shared,
+        listener: &'a mut Listener<'a>,
+    ) -> Self {
         /// A Saturday morning; no book depends on it.
         const START: Timestamp = Timestamp(1_767_427_200_000_000);
         let mut play = Self {
@@ -202,8 +225,9 @@ impl<'a> Play<'a> {
             names: Names::new(),
             seats: Vec::new(),
             at: 0,
-            shell: Shell::with_store(vault(&book.policy), stored::filled(&book.store)),
+            shell: Shell::with_store(Vault::new(vault(&book.policy)), stored::filled(&book.store)),
             round: 0,
+            listener,
         };
         play.turn_to(1);
         play
@@ -316,8 +340,10 @@ impl<'a> Play<'a> {
             StepKind::Stop => self.give(Input::Stop),
             StepKind::PolicySwap(over) => {
                 parse::merge(&mut self.table, over.clone());
+                let number = self.policies[0].number + 1;
                 let (_, policy) = compile(self.book, &self.table, self.path, &self.shared)?;
                 let (_, other) = compile(self.book, &self.table, self.path, &self.shared)?;
+                let [policy, other] = [policy, other].map(|policy| Policy { number, ..policy });
                 self.policies = [Arc::new(policy), Arc::new(other)];
                 self.everyone(|play| play.give(Input::Policy(Arc::clone(&play.policies[0]))))
             }
@@ -500,7 +526,7 @@ impl<'a> Play<'a> {
     }
 
     fn hand(&mut self, seat: usize, input: Input<'_>) -> Result<(), String> {
-        let told = self.seats[seat].hand(self.now, input, &mut self.shell);
+        let told = self.seats[seat].hand(self.now, input, &mut self.shell, self.listener);
         told.map_err(|why| self.named(seat, &why))
     }
 

@@ -9,6 +9,7 @@
 use super::compare;
 use super::expect::differ;
 use super::notation;
+use super::run::Listener;
 use super::shell::Shell;
 use super::why::Why;
 use crate::policy::{Policy, Route};
@@ -37,6 +38,7 @@ pub(super) struct Seat {
     /// Its number, from 1.
     pub(super) number: u64,
     pub(super) session: Session,
+    peer: String,
     out: Outbox,
     /// What came out and was not yet expected.
     pub(super) pending: [Vec<u8>; 2],
@@ -79,6 +81,7 @@ impl Seat {
         Self {
             number,
             session: Session::new(now, route, policy, number, &peer, SEED + number),
+            peer,
             out: Outbox { watched, ..Outbox::default() },
             pending: Default::default(),
             acts: VecDeque::new(),
@@ -101,7 +104,13 @@ impl Seat {
     }
 
     /// Hands one input to the session, and takes what comes out; what it wants from the vault is left with the shell.
-    pub(super) fn hand(&mut self, now: Timestamp, input: Input<'_>, shell: &mut Shell) -> Result<(), String> {
+    pub(super) fn hand(
+        &mut self,
+        now: Timestamp,
+        input: Input<'_>,
+        shell: &mut Shell,
+        listener: &mut Listener<'_>,
+    ) -> Result<(), String> {
         self.round += 1;
         match &input {
             Input::Eof(side) => self.ended[side.index()] = true,
@@ -114,6 +123,7 @@ impl Seat {
             self.take_act(act, shell)?;
         }
         for note in mem::take(&mut self.out.notes) {
+            listener(self.number, &self.peer, now, &note);
             self.hear(note)?;
         }
         self.check_over(shell)

@@ -2,13 +2,15 @@
 //!
 //! Takes the events of [`capture::read`](crate::capture::read), gives notes as a living session would (`tell`), findings (`check`), rows of
 //! the IQ table (`ledger`), playbooks (`book`) and scripts for Scansion (`scansion`), both of what `script` has kept. `judge` holds a
-//! [`Session`](crate::session::Session) for each recorded wire, `wires` keeps them apart. Must not judge anything itself: the rules and
+//! [`Session`](crate::session::Session) for each recorded wire, `wires` keeps them apart; `rerun` lets recorded
+//! sessions happen again. Must not judge anything itself: the rules and
 //! the ledger are those of living sessions. Must not read a file or a clock.
 
 mod book;
 mod check;
 mod judge;
 mod ledger;
+pub mod rerun;
 mod scansion;
 mod script;
 mod tell;

@@ -57,6 +57,7 @@ impl Teller {
             Event::Begins { talk, .. } | Event::Hole { talk, .. } | Event::Ends { talk, .. } => Some(talk),
             Event::Item(item) => Some(&item.talk),
             Event::Trouble(trouble) => trouble.talk.as_ref(),
+            Event::Happened { .. } => return, // it shows in what is sent
         };
         match talk.and_then(|talk| talk.ours.as_ref()) {
             Some(ours) => self.own(ours, event, tell),
@@ -85,6 +86,7 @@ impl Teller {
             Event::Item(item) => session.item(ours.side, item, &mut |told| note(item.at, told)),
             Event::Hole { from, at, lost, unread, .. } => note(*at, Note::Hint(lost_text(name(*from), *lost, *unread))),
             Event::Trouble(Trouble { problem, at, .. }) => note(*at, Note::Hint(problem.to_string())),
+            Event::Happened { .. } => {}
             Event::Ends { at, goes_on, .. } => {
                 session.living = session.living.saturating_sub(1);
                 if session.living == 0 && !goes_on {

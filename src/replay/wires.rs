@@ -136,7 +136,7 @@ impl Wires {
                     tell(&wire, *at, Happening::Ends);
                 }
             }
-            Event::Trouble(_) => {}
+            Event::Trouble(_) | Event::Happened { .. } => {}
         }
     }
 

@@ -89,6 +89,17 @@ impl Answering {
         self.discovery.forget(remembered);
     }
 
+    /// What goes along when another connection resumes the session.
+    pub(super) fn give_up(&mut self) -> Self {
+        let left = Self { numbered: self.numbered, ..Self::default() };
+        std::mem::replace(self, left)
+    }
+
+    /// How many operations the store was asked for.
+    pub(super) fn asked(&self) -> u64 {
+        self.numbered
+    }
+
     /// Whether the request remembered by this number waits for the store.
     pub(super) fn waits(&self, remembered: u64) -> bool {
         remembered > 0 && self.waiting.iter().any(|waiting| waiting.remembered == remembered)

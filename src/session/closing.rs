@@ -4,8 +4,8 @@
 //! resume). A stream error is told to the offender, after a header if none was sent (RFC 6120 §4.9.1.2).
 
 use super::core::{ClientPhase, Core, ServerPhase};
-use super::{Fate, How, Note, Origin, Outbox, What};
-use crate::xml::{Element, Refusal, View};
+use super::{Fate, Happened, How, Note, Origin, Outbox, What};
+use crate::xml::{Element, View};
 use crate::xmpp::{Side, StreamCondition, StreamError, ns};
 
 impl Core {
@@ -86,14 +86,11 @@ impl Core {
         self.fail(Side::Client, StreamError::new(StreamCondition::SystemShutdown, "iqtap is being stopped"), out);
     }
 
-    /// The scanner refused what a side sent.
-    pub(super) fn refused(&mut self, side: Side, refusal: &Refusal, out: &mut Outbox) {
-        self.fail(side, StreamError::new(refusal.fault.into(), refusal.why), out);
-    }
-
     pub(super) fn too_much_held(&mut self, side: Side, out: &mut Outbox) {
         let text = "too much was sent without waiting for an answer";
-        self.fail(side, StreamError::new(StreamCondition::PolicyViolation, text), out);
+        let condition = StreamCondition::PolicyViolation;
+        out.happened(Happened::Refused(side, condition, text.to_owned()));
+        self.fail(side, StreamError::new(condition, text), out);
     }
 
     /// The server's leg could not be made ready, or was lost before the login was over: the client is told.

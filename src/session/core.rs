@@ -178,6 +178,8 @@ pub(super) struct Core {
     resume: [bool; 2],
     pub(super) over: bool,
     over_noted: bool,
+    /// Whether those who watch were told that it begins.
+    pub(super) begun: bool,
 }
 
 impl Core {
@@ -233,6 +235,7 @@ impl Core {
             resume: [false; 2],
             over: false,
             over_noted: false,
+            begun: false,
         };
         core.secret = core.random();
         core
@@ -298,6 +301,11 @@ impl Core {
         let mut hasher = DefaultHasher::new();
         (self.seed, self.drawn).hash(&mut hasher);
         hasher.finish()
+    }
+
+    /// Where its random numbers come from, if that may be told.
+    pub(super) fn seed_if(&self, told: bool) -> Option<u64> {
+        told.then_some(self.seed)
     }
 
     pub(super) fn stream_id(&mut self) -> String {
@@ -406,6 +414,7 @@ impl Core {
         if self.over && !self.over_noted {
             self.over_noted = true;
             self.scripts_end(out);
+            self.happens_last(out);
             out.notes.push(Note::Over(Box::new(self.tally.clone())));
         }
     }

@@ -5,6 +5,7 @@
 
 use super::core::Core;
 use super::decide::Edited;
+use super::happened::what;
 use super::pipeline::{Stage, kind_of};
 use super::sm::{count, ns_of};
 use super::sm_ledger::Ack;
@@ -145,6 +146,23 @@ impl Core {
             }
         }
         None
+    }
+
+    /// Tells of what waits from that side when the session ends first.
+    pub(super) fn tell_held(&mut self, side: Side, root: &Root, out: &mut Outbox) {
+        for Waiting { kind, bytes, head, untidy, turn } in
+            self.holds[side.index()].take().into_iter().flat_map(|hold| hold.queue)
+        {
+            let view = View { bytes: &bytes, head: &head, root };
+            self.untidy = untidy;
+            let number = self.next_item();
+            let fate = match turn {
+                Turn::Told => Fate::Handled,
+                Turn::Fresh | Turn::Held { .. } => Fate::Dropped("the end of the session".to_owned()),
+            };
+            self.saw_found(number, side, what(kind, &view), &view, fate, Vec::new(), None, out);
+        }
+        self.untidy = None;
     }
 
     /// Goes on with an item that has waited.

@@ -3,7 +3,7 @@
 use crate::keep::{Change, Done, Op};
 use crate::policy::Policy;
 use crate::rules::Finding;
-use crate::session::{Kept, SmKey, Snapshot, Tally};
+use crate::session::{Happened, Kept, SmKey, Snapshot, Tally};
 use crate::xmpp::{Kind, Side, StreamCondition};
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
@@ -41,6 +41,8 @@ pub enum Input<'a> {
     Changed(Arc<[Change]>),
     /// A new policy holds from the next stanza on.
     Policy(Arc<Policy>),
+    /// What this side sends is refused with this, as if it could not be read: in a replay, for a capture has no bytes that are no item.
+    Refused(Side, StreamCondition, String),
     /// The process is being stopped.
     Stop,
 }
@@ -256,6 +258,8 @@ pub enum Note {
         /// Why, for people.
         text: String,
     },
+    /// Something beside the items happened (only while watched).
+    Happened(Happened),
     /// The session is over; what it counted.
     Over(Box<Tally>),
 }

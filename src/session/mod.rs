@@ -11,6 +11,7 @@ mod closing;
 mod core;
 mod decide;
 mod discovery;
+mod happened;
 mod happenings;
 mod hold;
 mod io;
@@ -35,6 +36,7 @@ mod tally;
 mod vault;
 mod watch;
 
+pub use happened::Happened;
 pub use io::{Act, Dir, Fate, How, Input, Note, Origin, Outbox, Pair, Seen, StanzaInfo, TlsInfo, What};
 pub use latency::Latency;
 pub use resume::{Kept, Snapshot};
@@ -44,12 +46,10 @@ pub use vault::Vault;
 
 use self::core::{Core, Gate};
 use crate::policy::{Policy, Route};
-use crate::xml::{Fault, ItemKind, Refusal, Scanner, Step, View, normalise};
-use crate::xmpp::{Side, Timestamp};
+use crate::xml::{Fault, ItemKind, Scanner, Step, View, normalise};
+use crate::xmpp::{Side, StreamError, Timestamp};
 use bytes::{Buf, Bytes};
 use std::sync::Arc;
-
-const UNTIDY: Refusal = Refusal { fault: Fault::NotWellFormed, why: "it reads differently once tidied", at: 0 };
 
 /// Two XML streams, joined: what the client says to us and what we say to the server.
 ///
@@ -74,6 +74,9 @@ impl Session {
         self.core.now = self.core.now.max(now);
         if self.core.over {
             return;
+        }
+        if out.watched {
+            self.core.happens(&input, out);
         }
         match input {
             Input::Bytes(side, bytes) => self.feed(side, bytes, out),
@@ -102,6 +105,7 @@ impl Session {
                 self.core.scripts_loaded(out);
                 self.core.want_profile(out);
             }
+            Input::Refused(side, condition, why) => self.refuse(side, StreamError::new(condition, why), out),
             Input::Stop => {
                 self.let_go(true, out);
                 self.core.stop(out);
@@ -112,7 +116,18 @@ impl Session {
         while let Some(side) = self.core.resumed() {
             self.feed(side, &[], out);
         }
+        if self.core.over && out.watched {
+            self.tell_unfinished(out);
+        }
         self.core.note_over(out);
+    }
+
+    /// Tells of what came, waited, and will wait no more.
+    fn tell_unfinished(&mut self, out: &mut Outbox) {
+        self.core.tell_unresumed(out);
+        for side in [Side::Client, Side::Server] {
+            self.core.tell_held(side, self.scanners[side.index()].root(), out);
+        }
     }
 
     /// Goes on with what has waited long enough; with `at_once`, with all that waits.
@@ -208,11 +223,15 @@ impl Session {
             match self.scanners[side.index()].scan(rest) {
                 Step::More => return at,
                 Step::Refused(refusal) => {
-                    self.refuse(side, &refusal, out);
+                    self.refuse(side, StreamError::new(refusal.fault.into(), refusal.why), out);
                     return buffer.len();
                 }
                 Step::Item { len, kind } => {
-                    self.item(side, kind, rest.get(..len).unwrap_or(rest), out);
+                    let (bytes, told) = (rest.get(..len).unwrap_or(rest), out.notes.len());
+                    self.item(side, kind, bytes, out);
+                    let scanner = &self.scanners[side.index()];
+                    let view = View { bytes, head: scanner.head(), root: scanner.root() };
+                    self.core.came(side, kind, &view, told, out);
                     at += len;
                     self.renew_scanners();
                 }
@@ -237,7 +256,7 @@ impl Session {
                     self.core.element(side, &View { bytes: &tidy, head: &head, root }, out);
                     self.core.untidy = None;
                 }
-                None => self.refuse(side, &UNTIDY, out),
+                None => self.refuse(side, untidy(), out),
             },
             ItemKind::Element => self.core.element(side, &View { bytes, head, root }, out),
         }
@@ -255,16 +274,17 @@ impl Session {
                 let untidy = out.watched.then(|| Bytes::copy_from_slice(bytes));
                 self.core.wait_behind(side, kind, &View { bytes: &tidy, head: &head, root }, untidy, out);
             }
-            None => self.refuse(side, &UNTIDY, out),
+            None => self.refuse(side, untidy(), out),
         }
     }
 
     /// What a side sent is refused; what came before that and waits goes on first.
-    fn refuse(&mut self, side: Side, refusal: &Refusal, out: &mut Outbox) {
+    fn refuse(&mut self, side: Side, error: StreamError, out: &mut Outbox) {
+        out.happened(Happened::Refused(side, error.condition, error.text.clone().unwrap_or_default()));
         self.let_go(true, out);
         // It may have said goodbye among that.
         if self.core.gate(side) != Gate::Shut {
-            self.core.refused(side, refusal, out);
+            self.core.fail(side, error, out);
         }
     }
 
@@ -282,4 +302,9 @@ impl Session {
             }
         }
     }
+}
+
+/// Why an item is refused that is another one once it is tidied.
+fn untidy() -> StreamError {
+    StreamError::new(Fault::NotWellFormed.into(), "it reads differently once tidied")
 }

@@ -5,7 +5,7 @@
 
 use super::advertise::Joining;
 use super::core::{ClientPhase, Core, SaslWatch, ServerPhase};
-use super::{Act, Fate, How, Note, Origin, Outbox, TlsInfo, What};
+use super::{Act, Fate, Happened, How, Note, Origin, Outbox, TlsInfo, What};
 use crate::policy::{ClientTls, ServerTls, SmMode};
 use crate::xml::{Disagreement, Element, OpenTag, View, parse_element, parse_shell};
 use crate::xmpp::{Account, Header, Side, StreamCondition, StreamError, features, jid, ns};
@@ -17,7 +17,11 @@ impl Core {
         match (Header::read(open), side) {
             (Ok(header), Side::Client) => self.client_header(header, out),
             (Ok(header), Side::Server) => self.server_header(header, out),
-            (Err(error), _) => self.fail(side, error, out),
+            (Err(error), _) => {
+                // It may be one that nobody takes for an item.
+                out.happened(Happened::Refused(side, error.condition, error.text.clone().unwrap_or_default()));
+                self.fail(side, error, out);
+            }
         }
     }
 
@@ -289,6 +293,7 @@ impl Core {
 
     /// Bytes in the clear where a TLS handshake was due: an injection (RFC 6120 §5.4.3.3).
     pub(super) fn injected(&mut self, side: Side, out: &mut Outbox) {
+        out.happened(Happened::Injected(side));
         out.acts.retain(|act| *act != Act::StartTls(side));
         match side {
             Side::Client => {

@@ -180,6 +180,17 @@ impl Core {
         self.resume(Side::Client);
     }
 
+    /// Tells of what was put aside when the session ends first.
+    pub(super) fn tell_unresumed(&mut self, out: &mut Outbox) {
+        match self.resuming.take().map(|resuming| *resuming) {
+            Some(Resuming::Looking(asked)) => self.note_asked(&asked, Fate::Handled, Vec::new(), out),
+            Some(Resuming::Claiming { bytes, .. }) => {
+                self.note_in(Side::Server, What::Other, &bytes, Fate::Handled, out)
+            }
+            Some(Resuming::Asked { .. }) | None => 0,
+        };
+    }
+
     fn note_asked(&mut self, asked: &Asked, fate: Fate, found: Vec<Finding>, out: &mut Outbox) -> u64 {
         let number = self.next_item();
         put_aside(&asked.bytes, |view| {
@@ -247,11 +258,13 @@ impl Core {
         self.resume(Side::Client);
         self.resume(Side::Server);
         let Some(kept) = kept else {
+            self.note_in(Side::Server, What::Other, &bytes, Fate::Handled, out);
             return self.leave("another connection has resumed this session at the same time", out);
         };
         if !kept.sm.ledgers[1].still_means(asked.h, told) {
             // It has gone on elsewhere since this was asked: it is left as it is.
             out.acts.push(Act::Park(kept));
+            self.note_in(Side::Server, What::Other, &bytes, Fate::Handled, out);
             return self.leave("another connection has gone on with this session meanwhile", out);
         }
         put_aside(&bytes, |view| self.take_over(*kept, &asked, [told, h], view, out));
@@ -310,7 +323,7 @@ impl Core {
         let namespaces = self.tally.iqs.iter().map(|iq| iq.ns.clone()).collect();
         let (account, session, since) = (self.account.clone(), self.number, self.now);
         let (memories, asks) = self.give_up_scripts();
-        let answering = std::mem::take(&mut self.answering);
+        let answering = self.answering.give_up();
         let profile = self.profile.take();
         let kept =
             Kept { sm: *sm, key, account, iqs, namespaces, jid, session, since, memories, asks, answering, profile };
@@ -324,7 +337,6 @@ impl Core {
             return;
         };
         if asked.key == *key {
-            self.resuming = None;
             self.leave("a younger connection resumes this session", out);
         }
     }

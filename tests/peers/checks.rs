@@ -88,6 +88,12 @@ pub(crate) fn check_book(capture: &Capture<'_>, session: &str) {
     assert_eq!(code, Some(0), "{out}\n{err}\n{book}");
 }
 
+/// Whatever is in it happens again under the same flags, and the same is sent.
+pub(crate) fn check_replays(capture: &Capture<'_>, flags: &[&str]) {
+    let (code, out, err) = run(&[&["replay", capture.0.to_str().unwrap()], flags].concat());
+    assert!(code == Some(0) && out.ends_with(": the same is sent\n"), "{out}{err}");
+}
+
 /// Neither the password nor anything SASL said stands in the file or in what was printed, in any coat.
 pub(crate) fn check_no_secret(capture: &Capture<'_>, printed: &str, name: &str, password: &str, clients: &[&Seen]) {
     let grep = |what: &[u8]| {

@@ -235,6 +235,7 @@ pub(crate) fn text(event: &Event) -> String {
             }
         }
         Event::Hole { from, lost, unread, .. } => format!("{} hole {lost}+{unread}", letter(from)),
+        Event::Happened { session, happened, .. } => format!("session {session}: {happened:?}"),
         Event::Ends { how, .. } => format!("ends {how:?}"),
         Event::Trouble(trouble) => format!("trouble: {}", trouble.problem),
     }

@@ -2,7 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of this module")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test fails by panicking")]
 
-use etherparse::{NetSlice, SlicedPacket, TransportSlice};
+use etherparse::{IpNumber, NetSlice, SlicedPacket, TransportSlice};
 use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
 use pcap_file::pcapng::blocks::interface_statistics::InterfaceStatisticsOption;
 use pcap_file::pcapng::blocks::section_header::SectionHeaderOption;
@@ -74,6 +74,9 @@ impl Tape {
                 Block::EnhancedPacket(packet) => {
                     let sliced = SlicedPacket::from_ip(&packet.data).unwrap();
                     let Some(NetSlice::Ipv4(ip)) = &sliced.net else { panic!("not IPv4") };
+                    if ip.header().protocol() == IpNumber(253) {
+                        continue; // what happened beside the items
+                    }
                     let Some(TransportSlice::Tcp(tcp)) = &sliced.transport else { panic!("not TCP") };
                     let (from, to) = (ip.header().source(), ip.header().destination());
                     let comment = |option: &EnhancedPacketOption<'_>| match option {

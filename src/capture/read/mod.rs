@@ -23,9 +23,10 @@ mod talk;
 
 pub use super::tcp::End;
 pub use said::Story;
+pub(super) use said::tls_info;
 
-use super::comment;
-use crate::session::{Dir, TlsInfo};
+use super::{comment, happened};
+use crate::session::{Dir, Happened, TlsInfo};
 use crate::xml::{Fault, Head, Root, View};
 use crate::xmpp::{Side, Timestamp};
 use bytes::Bytes;
@@ -125,6 +126,19 @@ pub enum Event {
         how: Ended,
         /// Whether its session goes on in another one, behind TLS.
         goes_on: bool,
+    },
+    /// Something happened to a session of our own beside its items.
+    Happened {
+        /// The section of the file: session numbers count within one.
+        section: u32,
+        /// The session.
+        session: u64,
+        /// When.
+        at: Timestamp,
+        /// The packet that tells it, counted as Wireshark does.
+        frame: u64,
+        /// What.
+        happened: Happened,
     },
     /// Something is wrong.
     Trouble(Trouble),
@@ -418,7 +432,16 @@ impl<R: Read> Reader<R> {
                         *last = Mark { at: packet.at, frame: packet.frame, said: packet.comment.map(Into::into) };
                         match links.open(packet.link, packet.data) {
                             Ok(Some(segment)) => table.segment(&segment, packet.section, last, &mut self.fresh),
-                            Ok(None) => {}
+                            Ok(None) => {
+                                let said = last.said.as_deref().and_then(happened::read);
+                                self.fresh.extend(said.map(|(session, happened)| Event::Happened {
+                                    section: packet.section,
+                                    session,
+                                    at: last.at,
+                                    frame: last.frame,
+                                    happened,
+                                }));
+                            }
                             Err(problem) => self.fresh.push(Event::Trouble(trouble(problem, last))),
                         }
                     }

@@ -78,7 +78,7 @@ pub(super) fn goes_on(comment: &str) -> bool {
 }
 
 /// `TLSv1.3 TLS13_AES_128_GCM_SHA256 for example.org, ALPN xmpp-client`
-fn tls_info(text: &str) -> Option<TlsInfo> {
+pub(in super::super) fn tls_info(text: &str) -> Option<TlsInfo> {
     let (text, alpn) = match text.rsplit_once(", ALPN ") {
         Some((text, alpn)) => (text, Some(alpn.to_owned())),
         None => (text, None),

@@ -231,6 +231,9 @@ impl Stream {
 
     /// Whether a new document begins here; `None` as long as that cannot be told.
     fn begins_document(&self, bytes: &[u8]) -> Option<bool> {
+        if bytes.first().is_some_and(|first| *first != b'<') {
+            return Some(false);
+        }
         let mut undecided = false;
         let names: [&[u8]; 3] = [b"?xml", b"stream:stream", self.root_name()];
         for name in names {

@@ -167,7 +167,9 @@ impl Living {
             Found::Foreign | Found::Tls if self.talk.is_none() && self.named == [false; 2] => return Course::Over,
             Found::Foreign => {
                 out.push(trouble(Problem::Foreign { ends: self.ends }, &self.last, self.talk.as_ref()));
-                return if self.talk.is_none() { Course::Over } else { Course::GoesOn };
+                // Of our own recording the other direction is read all the same: it says what became of that.
+                let ours = self.hello.as_deref().is_some_and(|hello| said::hello(hello, self.section).is_some());
+                return if self.talk.is_none() && !ours { Course::Over } else { Course::GoesOn };
             }
             Found::Tls => {
                 if !std::mem::replace(&mut self.told_tls, true) {

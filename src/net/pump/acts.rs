@@ -92,7 +92,7 @@ impl Pump {
         let mailbox = shared.lobby.ask(&key, self.info.number);
         self.keep(mailbox);
         if let Some(known) = self.meanwhile(shared.lobby.look(&key)).await {
-            self.now = self.clock.now();
+            self.waited().await;
             self.feed(Input::Looked(known));
         }
     }
@@ -102,7 +102,7 @@ impl Pump {
         match self.meanwhile(shared.lobby.claim(&key, self.info.number)).await {
             Some(Some(kept)) if self.session.is_over() => shared.lobby.park(kept),
             Some(kept) => {
-                self.now = self.clock.now();
+                self.waited().await;
                 self.feed(Input::Claimed(kept));
             }
             None => {}
@@ -113,7 +113,7 @@ impl Pump {
         self.domain = domain;
         let shared = Arc::clone(&self.shared);
         let dialed = self.meanwhile(dial::dial(&shared.upstream)).await;
-        self.now = self.clock.now();
+        self.waited().await;
         match dialed {
             Some(Ok(tcp)) => {
                 self.legs[Side::Server.index()] = Leg { wire: Wire::Plain(tcp), ..Leg::default() };
@@ -145,7 +145,7 @@ impl Pump {
             Side::Client => self.meanwhile(shared.tls.accept(tcp, Some(&name))).await,
             Side::Server => self.meanwhile(shared.tls.connect(tcp, &name)).await,
         };
-        self.now = self.clock.now();
+        self.waited().await;
         match done {
             Some(Ok((tls, info))) => {
                 self.legs[side.index()].wire = Wire::Tls(Box::new(tls));
@@ -187,6 +187,7 @@ impl Pump {
                 if let Poll::Ready(done) = work.as_mut().poll(cx) {
                     return Poll::Ready(Some(done));
                 }
+                self.now = self.clock.now();
                 let gone = SIDES.into_iter().any(|side| !self.session.wants(side) && self.notice_end(cx, side));
                 if gone || self.heed(cx) {
                     self.write(cx);
