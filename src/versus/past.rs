@@ -193,7 +193,7 @@ impl Past {
             }
             // A recording that begins in the middle: the server calls the client by its name.
             let to = view.to().filter(|to| jid::resource(to).is_some() && to.contains('@'));
-            about.jid = about.jid.take().or(to.map(std::borrow::Cow::into_owned));
+            about.jid = about.jid.take().or_else(|| to.map(std::borrow::Cow::into_owned));
         }
         if matches!(story, Some((_, Fate::Handled))) {
             return;
