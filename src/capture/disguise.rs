@@ -11,7 +11,6 @@ mod texts;
 
 use super::read::{Item, ItemKind};
 use crate::xml::{self, Attr, Element, Node, OpenTag, Scanner, Step, XML_NS};
-use crate::xmpp::ns;
 use bytes::BytesMut;
 use known::Known;
 use pseudonym::Key;
@@ -145,8 +144,8 @@ impl Disguise {
             name if bodies && stanza && (WRITTEN.contains(&name) || is_name(element, attr) || is_sentence(value)) => {
                 self.key.text(value)
             }
-            _ if !jids => value.to_owned(),
-            "node" if !texts::is_namespace(value) => self.known.replace(value, &self.key),
+            _ if !jids || texts::is_namespace(value) => value.to_owned(),
+            "node" => self.known.replace(value, &self.key),
             _ => self.known.replace_addresses(value, &self.key),
         }
     }
@@ -175,10 +174,7 @@ impl Disguise {
 fn is_name(element: &Element, attr: &Attr) -> bool {
     match attr.name.as_str() {
         "nick" => true,
-        "name" => {
-            matches!(element.name.as_str(), "item" | "conference" | "file" | "url")
-                && !matches!(element.ns.as_str(), ns::CAPS)
-        }
+        "name" => matches!(element.name.as_str(), "item" | "conference" | "file"),
         _ => false,
     }
 }
@@ -226,4 +222,49 @@ fn write_open_tag(open: &OpenTag, declared: bool) -> Vec<u8> {
     }
     out.extend_from_slice(b">");
     out.to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What becomes of an element when these addresses are known.
+    fn disguised(wishes: Wishes, known: &[&str], text: &str) -> String {
+        let mut disguise = Disguise::new(wishes, "k");
+        known.iter().for_each(|jid| disguise.known.address(jid));
+        let mut tree = xml::parse_str(text).unwrap();
+        disguise.element(&mut tree, true);
+        let mut out = BytesMut::new();
+        xml::write_element(&tree, xml::Scope::Stream, &mut out);
+        String::from_utf8(out.to_vec()).unwrap()
+    }
+
+    const NAMES: Wishes = Wishes { bodies: false, jids: true };
+    const TEXTS: Wishes = Wishes { bodies: true, jids: false };
+
+    /// The protocol's own namespaces stay, whoever lives at jabber.org.
+    #[test]
+    fn namespaces_stay() {
+        let form = "<iq type='result' id='1'><query xmlns='http://jabber.org/protocol/disco#info'>\
+                    <feature var='http://jabber.org/protocol/muc'/><x xmlns='jabber:x:data'><field var='FORM_TYPE'>\
+                    <value>http://jabber.org/network/serverinfo</value></field></x></query></iq>";
+        assert_eq!(disguised(NAMES, &["query@jabber.org/iq", "muc@jabber.org"], form), form);
+        assert_eq!(disguised(TEXTS, &[], form), form);
+    }
+
+    #[test]
+    fn what_is_not_known_is_taken_for_what_people_wrote() {
+        let new =
+            "<message id='1'><note xmlns='urn:example:new' colour='red' words='so much to say'>hello</note></message>";
+        let made = disguised(TEXTS, &[], new);
+        assert!(made.contains("colour='red'") && !made.contains("hello") && !made.contains("so much"), "{made}");
+        let face = "<message><data xmlns='urn:xmpp:avatar:data'>iVBORw0KGgo=</data></message>";
+        assert!(!disguised(NAMES, &[], face).contains("iVBORw0KGgo"), "a face is a name");
+        let mail = "<message><body>write to a.b@example.net, please</body></message>";
+        let made = disguised(NAMES, &[], mail);
+        assert!(
+            !made.contains("a.b@example.net") && made.contains("write to n") && made.contains(", please"),
+            "{made}"
+        );
+    }
 }

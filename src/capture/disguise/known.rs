@@ -55,8 +55,8 @@ impl Known {
 
     /// A text of people: addresses, domains and names in it.
     pub(super) fn replace(&self, text: &str, key: &Key) -> String {
-        let mut text = text.to_owned();
-        for name in &self.long_names {
+        let (mut text, lower) = (text.to_owned(), text.to_lowercase());
+        for name in self.long_names.iter().filter(|name| lower.contains(name.as_str())) {
             text = replace_folded(&text, name, &key.name(name));
         }
         self.each_piece(&text, key, &|run| self.words(run, key))

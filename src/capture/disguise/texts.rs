@@ -14,7 +14,7 @@ pub(super) enum Text {
     Name,
     /// A resource.
     Resource,
-    /// Part of a business card: always about a person.
+    /// Part of a business card, or a picture: always about a person.
     Card,
     /// A number, an id, a name of the protocol.
     Fixed,
@@ -23,6 +23,8 @@ pub(super) enum Text {
 }
 
 const VCARD4: &str = "urn:ietf:params:xml:ns:vcard-4.0";
+/// The pictures of people (XEP-0084).
+const AVATAR: &str = "urn:xmpp:avatar:data";
 /// Result sets (XEP-0059).
 const RSM: &str = "http://jabber.org/protocol/rsm";
 
@@ -32,7 +34,7 @@ pub(super) fn text_of(element: &Element, stanza: bool) -> Text {
         (_, "jid") => Text::Address,
         (_, "nick" | "NICKNAME" | "username" | "group") => Text::Name,
         (ns::BIND | ns::IQ_AUTH, "resource") => Text::Resource,
-        (ns::VCARD | VCARD4, _) => Text::Card,
+        (ns::VCARD | VCARD4 | AVATAR, _) => Text::Card,
         _ if !stanza => Text::Fixed,
         (RSM, _)
         | (ns::TIME, "utc" | "tzo")
