@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 const ROOMS: &[(&str, &[&str])] = &[
     ("xml", &[]),
     ("xmpp", &["xml"]),
+    ("login", &["xml", "xmpp"]),
     ("rules", &["xml", "xmpp"]),
     ("keep", &[]),
     ("answer", &["xml", "xmpp", "keep"]),
@@ -21,15 +22,20 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("store", &["keep"]),
     ("capture", &["xml", "xmpp", "rules", "session"]),
     ("inspect", &["xml", "xmpp", "rules", "script", "session"]),
-    ("replay", &["xml", "xmpp", "rules", "policy", "session", "config", "capture"]),
+    ("replay", &["xml", "xmpp", "login", "rules", "policy", "session", "config", "capture"]),
     ("play", &["xml", "xmpp", "rules", "keep", "script", "policy", "session", "config", "store"]),
-    ("loopback", &["xml", "xmpp"]),
-    ("net", &["xml", "xmpp", "rules", "keep", "script", "policy", "session", "config", "store", "capture"]),
+    ("loopback", &["xml", "xmpp", "login"]),
+    (
+        "net",
+        &[
+            "xml", "xmpp", "login", "rules", "keep", "script", "policy", "session", "config", "store", "capture", "replay",
+        ],
+    ),
     ("web", &["xmpp", "rules", "session", "inspect", "net"]),
     (
         "cli",
         &[
-            "xml", "xmpp", "rules", "keep", "answer", "script", "policy", "session", "config", "store", "capture",
+            "xml", "xmpp", "login", "rules", "keep", "answer", "script", "policy", "session", "config", "store", "capture",
             "inspect", "replay", "play", "loopback", "net", "web",
         ],
     ),

@@ -9,6 +9,8 @@ mod completions;
 pub mod demo;
 mod one_liners;
 mod print;
+mod replay;
+mod replay_as;
 mod rules;
 mod run;
 mod script;
@@ -31,7 +33,7 @@ const HELP: &str = "Example:
   iqtap demo                                      a conversation through the proxy, explained
   iqtap run --upstream xmpp.example.org:5222      stand between your client and that server
 
-Exit codes: 0 fine (`run`: also after a clean stop), 1 findings (`script check`, `script test`),
+Exit codes: 0 fine (`run`: also after a clean stop), 1 findings (`script check`, `script test`, `replay`),
 2 usage or configuration, 3 trouble while running.";
 
 #[derive(Debug, Subcommand)]
@@ -40,6 +42,8 @@ enum Command {
     Run(Box<run::Args>),
     /// Show a conversation through the proxy, with a built-in server and client
     Demo(demo::Args),
+    /// Play a recorded session again
+    Replay(Box<replay::Args>),
     /// Show iqtap's certificate authority, and how clients learn to trust it
     Ca(ca::Args),
     /// Explain the IQ rules
@@ -80,6 +84,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run::run(*args),
         Command::Demo(args) => demo::run(args),
+        Command::Replay(args) => replay::run(*args),
         Command::Ca(args) => ca::run(&args),
         Command::Rules(args) => rules::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),

@@ -1,76 +1,107 @@
-//! Logging in (RFC 6120 §6): PLAIN and ANONYMOUS with whatever the client says, SCRAM-SHA-1 for the sample accounts.
+//! Letting somebody in (RFC 6120 §6): PLAIN and ANONYMOUS with whatever the client says, SCRAM with one password.
 //!
 //! Takes base64 from the client, gives the next challenge, an account or a failure. SCRAM is the `sasl` crate's; the
 //! other two are done here: its PLAIN takes no notice of the authorization identity, its ANONYMOUS makes up names
-//! with brackets and commas. Must not be mistaken for a check of passwords: see [`super`].
+//! with brackets and commas. Must not be mistaken for a check of passwords: who uses it is a sample server or a mock.
 
-use super::hub::Hub;
-use super::{SAMPLE_ACCOUNTS, SAMPLE_PASSWORD};
 use crate::xmpp::jid::BareJid;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use jid::{DomainPart, NodePart};
-use sasl::common::scram::{DeriveError, Sha1};
+use sasl::common::scram::{DeriveError, ScramProvider, Sha1, Sha256};
 use sasl::common::{ChannelBinding, Identity};
-use sasl::secret::Pbkdf2Sha1;
+use sasl::secret::{Pbkdf2Secret, Pbkdf2Sha1, Pbkdf2Sha256, Secret};
 use sasl::server::mechanisms::Scram;
 use sasl::server::{Mechanism, Provider, ProviderError, Response, Validator, ValidatorError};
 
-/// The mechanisms offered, best first.
-pub(super) const MECHANISMS: [&str; 3] = ["SCRAM-SHA-1", "PLAIN", "ANONYMOUS"];
 /// RFC 5802 §5.1 asks for no fewer.
 const ITERATIONS: u32 = 4096;
 
 /// Who logged in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Account {
+pub struct Account {
     /// The account.
-    pub(super) jid: BareJid,
+    pub jid: BareJid,
     /// Whether it goes when its last connection does.
-    pub(super) anonymous: bool,
+    pub anonymous: bool,
 }
 
-/// What the sample accounts share: one password, one salt, derived once.
+/// What all who may log in by SCRAM share: one password, one salt, derived once.
 #[derive(Clone, Debug)]
-pub(super) struct Samples {
-    secret: Pbkdf2Sha1,
+pub struct Keys {
+    sha1: Pbkdf2Sha1,
+    sha256: Pbkdf2Sha256,
+    only: Option<&'static [&'static str]>,
 }
 
-impl Samples {
-    /// Derives the keys.
-    pub(super) fn derive(salt: &[u8]) -> Result<Self, DeriveError> {
-        Ok(Self { secret: Pbkdf2Sha1::derive(SAMPLE_PASSWORD, salt, ITERATIONS)? })
+impl Keys {
+    /// Derives the keys. `only`: the local parts of those who have this password; `None`: everybody.
+    ///
+    /// # Errors
+    /// If the library says so.
+    pub fn derive(password: &str, salt: &[u8], only: Option<&'static [&'static str]>) -> Result<Self, DeriveError> {
+        let sha1 = Pbkdf2Sha1::derive(password, salt, ITERATIONS)?;
+        Ok(Self { sha1, sha256: Pbkdf2Sha256::derive(password, salt, ITERATIONS)?, only })
     }
 }
 
-impl Provider<Pbkdf2Sha1> for Samples {
-    fn provide(&self, identity: &Identity) -> Result<Pbkdf2Sha1, ProviderError> {
+/// A secret that is kept here.
+pub trait Held: Secret + Pbkdf2Secret {
+    /// It.
+    fn of(keys: &Keys) -> Self;
+}
+
+impl Held for Pbkdf2Sha1 {
+    fn of(keys: &Keys) -> Self {
+        keys.sha1.clone()
+    }
+}
+
+impl Held for Pbkdf2Sha256 {
+    fn of(keys: &Keys) -> Self {
+        keys.sha256.clone()
+    }
+}
+
+impl<S: Held> Provider<S> for Keys {
+    fn provide(&self, identity: &Identity) -> Result<S, ProviderError> {
         let Identity::Username(name) = identity else { return Err(ProviderError::AuthenticationFailed) };
         let name = NodePart::new(name).map_err(|_| ProviderError::AuthenticationFailed)?;
-        if SAMPLE_ACCOUNTS.contains(&name.as_str()) {
-            Ok(self.secret.clone())
-        } else {
-            Err(ProviderError::AuthenticationFailed)
+        match self.only {
+            Some(names) if !names.contains(&name.as_str()) => Err(ProviderError::AuthenticationFailed),
+            _ => Ok(S::of(self)),
         }
     }
 }
 
-impl Validator<Pbkdf2Sha1> for Samples {
-    fn validate(&self, identity: &Identity, _: &Pbkdf2Sha1) -> Result<(), ValidatorError> {
-        Ok(self.provide(identity).map(drop)?)
+impl<S: Held> Validator<S> for Keys {
+    fn validate(&self, identity: &Identity, _: &S) -> Result<(), ValidatorError> {
+        Ok(Provider::<S>::provide(self, identity).map(drop)?)
     }
 }
 
+/// The ways in.
+pub struct Doors<'a> {
+    /// The mechanisms offered, best first.
+    pub mechanisms: &'a [&'static str],
+    /// For SCRAM; without them it is not to be offered.
+    pub keys: Option<&'a Keys>,
+    /// Makes the name of somebody without one.
+    pub guest: &'a dyn Fn() -> String,
+}
+
 /// An exchange that waits for the client's `<response/>`.
-pub(super) enum Exchange {
+pub enum Exchange {
     /// The client sent no initial response (RFC 6120 §6.4.2): its first message is still to come.
     Empty(String),
-    /// SCRAM after the server's first message.
-    Scram(Box<Scram<Sha1, Samples>>),
+    /// SCRAM-SHA-1 after the server's first message.
+    Sha1(Box<Scram<Sha1, Keys>>),
+    /// SCRAM-SHA-256 after the server's first message.
+    Sha256(Box<Scram<Sha256, Keys>>),
 }
 
 /// What a message from the client leads to.
-pub(super) enum Progress {
+pub enum Progress {
     /// Send this challenge and wait.
     Challenge(String, Exchange),
     /// Logged in; the text goes with `<success/>`.
@@ -81,8 +112,9 @@ pub(super) enum Progress {
 
 impl Exchange {
     /// `<auth/>`
-    pub(super) fn begin(hub: &Hub, domain: &DomainPart, mechanism: &str, text: &str) -> Progress {
-        if !MECHANISMS.contains(&mechanism) {
+    #[must_use]
+    pub fn begin(doors: &Doors<'_>, domain: &DomainPart, mechanism: &str, text: &str) -> Progress {
+        if !doors.mechanisms.contains(&mechanism) {
             return Progress::Failed("invalid-mechanism", "not one of those offered");
         }
         if text.is_empty() && mechanism != "ANONYMOUS" {
@@ -90,24 +122,22 @@ impl Exchange {
         }
         // A single "=" is an initial response of no bytes (RFC 6120 §6.4.2).
         let Ok(message) = BASE64.decode(if text == "=" { "" } else { text }) else { return not_base64() };
-        match mechanism {
-            "PLAIN" => plain(domain, &message),
-            "ANONYMOUS" => anonymous(hub, domain),
-            _ => scram_first(hub, domain, &message),
+        match (mechanism, doors.keys) {
+            ("PLAIN", _) => plain(domain, &message),
+            ("ANONYMOUS", _) => anonymous(doors, domain),
+            ("SCRAM-SHA-1", Some(keys)) => scram_first(keys, domain, &message, Self::Sha1),
+            ("SCRAM-SHA-256", Some(keys)) => scram_first(keys, domain, &message, Self::Sha256),
+            _ => Progress::Failed("invalid-mechanism", "not one of those offered"),
         }
     }
 
     /// `<response/>`
-    pub(super) fn go_on(self, hub: &Hub, domain: &DomainPart, text: &str) -> Progress {
+    #[must_use]
+    pub fn go_on(self, doors: &Doors<'_>, domain: &DomainPart, text: &str) -> Progress {
         match self {
-            Self::Empty(mechanism) => Self::begin(hub, domain, &mechanism, if text.is_empty() { "=" } else { text }),
-            Self::Scram(mut scram) => {
-                let Ok(message) = BASE64.decode(text) else { return not_base64() };
-                match scram.respond(&message) {
-                    Ok(Response::Success(Identity::Username(name), last)) => success(domain, &name, &last),
-                    _ => wrong_credentials(),
-                }
-            }
+            Self::Empty(mechanism) => Self::begin(doors, domain, &mechanism, if text.is_empty() { "=" } else { text }),
+            Self::Sha1(scram) => scram_last(*scram, domain, text),
+            Self::Sha256(scram) => scram_last(*scram, domain, text),
         }
     }
 }
@@ -133,18 +163,27 @@ fn plain(domain: &DomainPart, message: &[u8]) -> Progress {
 }
 
 /// RFC 4505; the trace information, if any, is not looked at.
-fn anonymous(hub: &Hub, domain: &DomainPart) -> Progress {
-    match success(domain, &format!("guest-{}", hub.token()), b"") {
+fn anonymous(doors: &Doors<'_>, domain: &DomainPart) -> Progress {
+    match success(domain, &(doors.guest)(), b"") {
         Progress::Success(text, account) => Progress::Success(text, Account { anonymous: true, ..account }),
         progress => progress,
     }
 }
 
 /// RFC 5802 §5: the client's first message.
-fn scram_first(hub: &Hub, domain: &DomainPart, message: &[u8]) -> Progress {
+fn scram_first<S>(
+    keys: &Keys,
+    domain: &DomainPart,
+    message: &[u8],
+    exchange: impl FnOnce(Box<Scram<S, Keys>>) -> Exchange,
+) -> Progress
+where
+    S: ScramProvider,
+    S::Secret: Held,
+{
     let mut header = message.split(|&b| b == b',');
     // COMPAT (sasl 0.5.2): its server takes the gs2 flag 'n' only if it was given channel binding data, and 'y' only if
-    // not. We have no TLS and so none to give, and must take both: no bytes of data give the same proof as none.
+    // not. We have none to give, and must take both: no bytes of data give the same proof as none.
     let binding = match header.next() {
         Some(b"n") => ChannelBinding::TlsUnique(Vec::new()),
         Some(b"y") => ChannelBinding::Unsupported,
@@ -157,9 +196,22 @@ fn scram_first(hub: &Hub, domain: &DomainPart, message: &[u8]) -> Progress {
     {
         return Progress::Failed("invalid-authzid", "nobody acts for somebody else here");
     }
-    let mut scram = Box::new(Scram::new(hub.samples().clone(), binding));
+    let mut scram = Box::new(Scram::new(keys.clone(), binding));
     match scram.respond(message) {
-        Ok(Response::Proceed(challenge)) => Progress::Challenge(BASE64.encode(challenge), Exchange::Scram(scram)),
+        Ok(Response::Proceed(challenge)) => Progress::Challenge(BASE64.encode(challenge), exchange(scram)),
+        _ => wrong_credentials(),
+    }
+}
+
+/// RFC 5802 §5: the client's last message.
+fn scram_last<S>(mut scram: Scram<S, Keys>, domain: &DomainPart, text: &str) -> Progress
+where
+    S: ScramProvider,
+    S::Secret: Held,
+{
+    let Ok(message) = BASE64.decode(text) else { return not_base64() };
+    match scram.respond(&message) {
+        Ok(Response::Success(Identity::Username(name), last)) => success(domain, &name, &last),
         _ => wrong_credentials(),
     }
 }
@@ -181,5 +233,5 @@ fn not_base64() -> Progress {
 }
 
 fn wrong_credentials() -> Progress {
-    Progress::Failed("not-authorized", "wrong name or password: by SCRAM only the sample accounts can log in")
+    Progress::Failed("not-authorized", "wrong name or password: by SCRAM only those can log in who have one here")
 }

@@ -1,0 +1,164 @@
+//! `iqtap replay --as`: one peer's part of a recorded session, against a living peer.
+
+mod client;
+mod server;
+
+use super::Failure;
+use crate::capture::read::{Options, Reader};
+use crate::config::{Upstream, parse_duration, parse_listen};
+use crate::policy::ServerTls;
+use crate::replay::agents::{Tape, Tapes};
+use crate::xmpp::jid::Jid;
+use clap::ValueEnum;
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Arguments of `iqtap replay --as`.
+#[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+pub(super) struct AgentArgs {
+    /// Play this peer's part against a living one
+    #[arg(long = "as", value_name = "PEER")]
+    role: Role,
+    /// Which session of the capture, if it holds several
+    #[arg(long, value_name = "N")]
+    session: Option<u64>,
+    /// XMPP is spoken on this port too, even where the beginning was not recorded (5222 is known)
+    #[arg(long, value_name = "PORT", value_delimiter = ',')]
+    port: Vec<u16>,
+    /// As client: the server to call
+    #[arg(long, value_name = "HOST:PORT")]
+    to: Option<Upstream>,
+    /// As client: whom to log in as, whoever it was in the recording
+    #[arg(long, value_name = "JID")]
+    jid: Option<Jid>,
+    /// As client: a file with the password in its first line
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// TLS [default: starttls as client, off as server]
+    #[arg(long, value_name = "HOW")]
+    tls: Option<ServerTls>,
+    /// As client: believe only these authorities (PEM) about the server [default: the system's]
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure_server")]
+    server_ca: Option<PathBuf>,
+    /// As client: believe any certificate of the server: for a lab
+    #[arg(long)]
+    insecure_server: bool,
+    /// As client: how fast: 1 (as recorded), 10 (ten times as fast), max, or step (Enter sends each stanza)
+    #[arg(long, value_name = "SPEED", default_value = "max", value_parser = parse_speed)]
+    speed: Speed,
+    /// As client: how long to wait for what had come in the recording, such as 2s or 500ms
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    timeout: u64,
+    /// As client: play so many at once, each under a resource of its own, and tell how long answers took
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    sessions: u16,
+    /// As server: where to listen [default: 127.0.0.1:5222]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_listen)]
+    listen: Option<SocketAddr>,
+    /// As server: offer SCRAM too, with this password for everybody
+    #[arg(long, value_name = "PASSWORD")]
+    password: Option<String>,
+    /// As server: what becomes of a request that was not recorded: error (service-unavailable) or wait (no answer)
+    #[arg(long, value_name = "HOW", default_value = "error")]
+    miss: Miss,
+    /// As server: allow listening where other machines can connect
+    #[arg(long)]
+    allow_public: bool,
+    /// As server: show this certificate (PEM) instead of minted ones
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// As server: its private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+    /// As server: where the certificate authority is kept [default: $IQTAP_DATA_DIR, or else the user's data directory]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// As client: tell the result as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) const EXAMPLE: &str = "Examples:
+  iqtap replay --as client s.pcapng --to localhost:5222 --jid test@localhost --password-file pw --tls off
+  iqtap replay --as client s.pcapng --to xmpp.example.org:5222 --jid test@example.org --password-file pw --sessions 50
+  iqtap replay --as server s.pcapng --listen 127.0.0.1:5222
+
+Of iqtap's own captures the client's leg is played. As client, the exit code is 0 if all came as recorded, and 1 if not; --miss
+and --listen are the server's, --to, --jid and --password-file the client's.";
+
+/// Whose part is played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Role {
+    /// The client's, against a server
+    Client,
+    /// The server's, for clients
+    Server,
+}
+
+/// What becomes of a request that was not recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Miss {
+    /// It is answered service-unavailable
+    Error,
+    /// It is not answered
+    Wait,
+}
+
+/// How fast.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Speed {
+    Times(f64),
+    Max,
+    Step,
+}
+
+fn parse_speed(text: &str) -> Result<Speed, String> {
+    match text {
+        "max" => Ok(Speed::Max),
+        "step" => Ok(Speed::Step),
+        text => match text.parse::<f64>() {
+            Ok(times) if times.is_finite() && times > 0.0 => Ok(Speed::Times(times)),
+            _ => Err("a number such as 1 or 10, max or step".to_owned()),
+        },
+    }
+}
+
+pub(super) fn run(capture: &Path, args: AgentArgs) -> Result<(), Failure> {
+    match args.role {
+        Role::Client => client::run(capture, args),
+        Role::Server => server::run(capture, args),
+    }
+}
+
+/// The session that is meant.
+fn tape(capture: &Path, args: &AgentArgs) -> Result<Tape, Failure> {
+    let shown = capture.display();
+    let file = File::open(capture).map_err(|why| Failure::usage(format!("{shown}: {why}")))?;
+    let options = Options { ports: args.port.clone(), ..Options::default() };
+    let reader = Reader::new(file, &options).map_err(|why| Failure::usage(format!("{shown}: {why}")))?;
+    let mut tapes = Tapes::default();
+    reader.for_each(|event| tapes.event(&event));
+    choose(tapes.finish(), args.session).map_err(|why| Failure::usage(format!("{shown}: {why}")))
+}
+
+fn choose(found: Vec<(u64, Result<Tape, String>)>, session: Option<u64>) -> Result<Tape, String> {
+    if let Some(wanted) = session {
+        let mut named = found.into_iter().filter(|(number, _)| *number == wanted);
+        let found = named.next().ok_or_else(|| format!("it holds no session {wanted}"))?.1;
+        return found.map_err(|why| format!("session {wanted} cannot be played: {why}"));
+    }
+    let why: Vec<_> = found.iter().filter_map(|(number, tape)| Some((number, tape.as_ref().err()?))).collect();
+    let why: Vec<String> = why.into_iter().map(|(number, why)| format!("session {number}: {why}")).collect();
+    let mut good: Vec<Tape> = found.into_iter().filter_map(|(_, tape)| tape.ok()).collect();
+    match (good.pop(), good.len()) {
+        (Some(tape), 0) => Ok(tape),
+        (Some(tape), _) => {
+            let numbers: Vec<String> = good.iter().chain([&tape]).map(|tape| tape.number.to_string()).collect();
+            Err(format!("it holds sessions {}; choose one with --session", numbers.join(", ")))
+        }
+        (None, _) if why.is_empty() => Err("it holds no session of XMPP".to_owned()),
+        (None, _) => Err(format!("no session in it can be played ({})", why.join("; "))),
+    }
+}
