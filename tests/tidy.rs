@@ -28,15 +28,16 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "net",
         &[
-            "xml", "xmpp", "login", "rules", "keep", "script", "policy", "session", "config", "store", "capture", "replay",
+            "xml", "xmpp", "login", "rules", "keep", "script", "policy", "session", "config", "store", "capture",
+            "replay",
         ],
     ),
     ("web", &["xmpp", "rules", "session", "inspect", "net"]),
     (
         "cli",
         &[
-            "xml", "xmpp", "login", "rules", "keep", "answer", "script", "policy", "session", "config", "store", "capture",
-            "inspect", "replay", "play", "loopback", "net", "web",
+            "xml", "xmpp", "login", "rules", "keep", "answer", "script", "policy", "session", "config", "store",
+            "capture", "inspect", "replay", "play", "loopback", "net", "web",
         ],
     ),
     ("main", &["cli"]),

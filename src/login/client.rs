@@ -62,13 +62,7 @@ pub struct Login {
 impl Login {
     /// Somebody with a password, who would like this resource. `starttls`: TLS must be begun first.
     #[must_use]
-    pub fn new(
-        jid: BareJid,
-        password: String,
-        resource: Option<String>,
-        lang: Option<String>,
-        starttls: bool,
-    ) -> Self {
+    pub fn new(jid: BareJid, password: String, resource: Option<String>, lang: Option<String>, starttls: bool) -> Self {
         Self { jid, password, resource, lang, starttls, authenticated: false, state: State::Features, features: None }
     }
 
@@ -206,7 +200,10 @@ impl Login {
             return Ok(Next::Wait);
         }
         if element.attr("type") != Some("result") {
-            return Err(format!("no resource is bound: {}", element.child(ns::CLIENT, "error").map_or("?".into(), reason)));
+            return Err(format!(
+                "no resource is bound: {}",
+                element.child(ns::CLIENT, "error").map_or("?".into(), reason)
+            ));
         }
         let jid = element.child(ns::BIND, "bind").and_then(|bind| bind.child(ns::BIND, "jid")).map(Element::text);
         let jid = jid.as_deref().map(str::trim).and_then(|jid| FullJid::new(jid).ok());

@@ -3,8 +3,8 @@
 //! Takes accounts that have logged in and stanzas for them, gives addresses and deliveries. Everything is bounded:
 //! accounts, resources, what waits for a slow reader, what is stored. Must not hold its lock while waiting.
 
-use super::{SAMPLE_ACCOUNTS, SAMPLE_PASSWORD};
 use super::roster::{Item, Roster};
+use super::{SAMPLE_ACCOUNTS, SAMPLE_PASSWORD};
 use crate::login::{Account, Keys};
 use crate::xml::{Element, Scope, write_element};
 use crate::xmpp::jid::{BareJid, FullJid};
@@ -127,7 +127,8 @@ impl Hub {
         let salt = random.hash_one("salt").to_be_bytes();
         Ok(Self {
             domains: domains.iter().map(parse).collect::<io::Result<_>>()?,
-            samples: Keys::derive(SAMPLE_PASSWORD, &salt, Some(&SAMPLE_ACCOUNTS)).map_err(|e| invalid(e.to_string()))?,
+            samples: Keys::derive(SAMPLE_PASSWORD, &salt, Some(&SAMPLE_ACCOUNTS))
+                .map_err(|e| invalid(e.to_string()))?,
             random,
             tokens: AtomicU64::new(0),
             accounts: Mutex::default(),

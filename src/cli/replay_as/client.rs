@@ -94,13 +94,7 @@ fn lines(go: &mpsc::UnboundedSender<()>) {
     }
 }
 
-async fn many(
-    client: Client,
-    tape: Tape,
-    resource: Option<String>,
-    sessions: u16,
-    json: bool,
-) -> Result<(), Failure> {
+async fn many(client: Client, tape: Tape, resource: Option<String>, sessions: u16, json: bool) -> Result<(), Failure> {
     let (client, tape) = (Arc::new(client), Arc::new(tape));
     let bar = bar(tape.turns.len() * usize::from(sessions));
     let mut tasks = JoinSet::new();

@@ -18,7 +18,9 @@ pub(super) fn run(capture: &Path, args: AgentArgs) -> Result<(), Failure> {
     print::start_log(false);
     let listen = args.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 5222)));
     if !listen.ip().is_loopback() && !args.allow_public {
-        let why = format!("listening on {listen} lets anybody log in from other machines; if that is meant, add --allow-public");
+        let why = format!(
+            "listening on {listen} lets anybody log in from other machines; if that is meant, add --allow-public"
+        );
         return Err(Failure::usage(why));
     }
     let tape = super::tape(capture, &args)?;

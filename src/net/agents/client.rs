@@ -214,7 +214,12 @@ impl Call {
     }
 
     /// Waits until something has come, the time has, or the user says go.
-    async fn wait(&mut self, actor: &mut Actor, steps: &mut Option<Steps<'_>>, until: Option<Instant>) -> Result<(), String> {
+    async fn wait(
+        &mut self,
+        actor: &mut Actor,
+        steps: &mut Option<Steps<'_>>,
+        until: Option<Instant>,
+    ) -> Result<(), String> {
         let timed = until.is_some();
         let go = async {
             match steps {

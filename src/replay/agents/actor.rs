@@ -167,7 +167,7 @@ impl Actor {
         for (at, turn) in tape.turns.iter().enumerate() {
             let open = matches!(self.fate(at), Fate::Open | Fate::GivenUp);
             match turn.from {
-                Side::Server if open && !turn.partner.is_some_and(|request| self.fate(request) != Fate::Done) => {
+                Side::Server if open && !(is_answer(&turn.element) && self.never_asked(turn.partner)) => {
                     let answer = is_answer(&turn.element);
                     self.report.unanswered += u64::from(answer);
                     let why = if answer { "no answer came" } else { "it did not come" };
@@ -178,6 +178,11 @@ impl Actor {
             }
         }
         self.report
+    }
+
+    /// Whether a request was not sent, so that no answer could come.
+    fn never_asked(&self, request: Option<usize>) -> bool {
+        request.is_some_and(|request| self.fate(request) != Fate::Done)
     }
 
     fn fate(&self, at: usize) -> Fate {
@@ -202,7 +207,8 @@ impl Actor {
     /// When a stanza of ours is due whose turn came then: after as long as it had taken, at this speed.
     fn due(&self, reached: Timestamp) -> Timestamp {
         let time = |at: Option<usize>| at.and_then(|at| self.tape.turns.get(at)).map(|turn| turn.at.0);
-        let (Some(speed), Some(before), Some(at)) = (self.pace.speed, time(self.at.checked_sub(1)), time(Some(self.at)))
+        let (Some(speed), Some(before), Some(at)) =
+            (self.pace.speed, time(self.at.checked_sub(1)), time(Some(self.at)))
         else {
             return reached;
         };
@@ -296,7 +302,10 @@ impl Actor {
         let mut similar = None;
         for (at, turn) in tape.turns.iter().enumerate() {
             let awaited = turn.from == Side::Server && !is_answer(&turn.element);
-            if !awaited || !matches!(self.fate(at), Fate::Open | Fate::GivenUp) || !live.is(&turn.element.ns, &turn.element.name) {
+            if !awaited
+                || !matches!(self.fate(at), Fate::Open | Fate::GivenUp)
+                || !live.is(&turn.element.ns, &turn.element.name)
+            {
                 continue;
             }
             match unify(&mut self.ties, Side::Server, &turn.element, live) {
@@ -320,14 +329,15 @@ impl Actor {
         Some(at)
     }
 
-    /// Whether two are of one kind: name, type, sender, and what the first child is.
+    /// Whether two are of one kind: name, type, sender, and what the first child is, but for presence.
     fn is_alike(&self, recorded: &Element, live: &Element) -> bool {
         let from = recorded.attr("from").map(|from| self.ties.address(from));
-        let bare = |from: Option<&str>| from.map_or_else(|| self.ties.live().bare.clone(), |from| jid::bare(from).to_owned());
+        let bare =
+            |from: Option<&str>| from.map_or_else(|| self.ties.live().bare.clone(), |from| jid::bare(from).to_owned());
         let child = |element: &Element| element.children().next().map(|child| (child.ns.clone(), child.name.clone()));
         recorded.attr("type") == live.attr("type")
             && jid::same(&bare(from.as_deref()), &bare(live.attr("from")))
-            && child(recorded) == child(live)
+            && (live.name == "presence" || child(recorded) == child(live))
     }
 
     /// A request that was not recorded: each must be answered. A push of the roster is taken.
@@ -359,9 +369,10 @@ fn plays(tape: &Tape, at: usize, has: &dyn Fn(&str) -> bool) -> bool {
     let element = &turn.element;
     match (turn.from, element.ns.as_str()) {
         (Side::Client, _) if has_redacted(element) => false,
-        (Side::Server, _) if is_answer(element) => {
-            turn.partner.and_then(|request| tape.turns.get(request)).is_some_and(|request| !has_redacted(&request.element))
-        }
+        (Side::Server, _) if is_answer(element) => turn
+            .partner
+            .and_then(|request| tape.turns.get(request))
+            .is_some_and(|request| !has_redacted(&request.element)),
         (Side::Client, _) if is_answer(element) => turn.partner.is_some(),
         _ if is_stanza(element) => true,
         (Side::Client, ns::CSI) => has(ns::CSI),

@@ -276,9 +276,7 @@ impl Front {
         let guest = || format!("guest-{}", self.token);
         let doors = Doors { mechanisms: scene.mechanisms(), keys: scene.keys.as_ref(), guest: &guest };
         let progress = match (element.name.as_str(), exchange) {
-            ("auth", _) => {
-                Exchange::begin(&doors, &domain, element.attr("mechanism").unwrap_or(""), &element.text())
-            }
+            ("auth", _) => Exchange::begin(&doors, &domain, element.attr("mechanism").unwrap_or(""), &element.text()),
             ("response", Some(exchange)) => exchange.go_on(&doors, &domain, &element.text()),
             ("abort", _) => Progress::Failed("aborted", "aborted by the client"),
             _ => Progress::Failed("malformed-request", "no exchange is under way"),

@@ -92,7 +92,8 @@ impl Mock {
         let tape = Arc::clone(&self.tape);
         let mut last = None;
         for (at, turn) in tape.turns.iter().enumerate() {
-            let fits = turn.from == Side::Client && !is_answer(&turn.element) && live.is(&turn.element.ns, &turn.element.name);
+            let fits =
+                turn.from == Side::Client && !is_answer(&turn.element) && live.is(&turn.element.ns, &turn.element.name);
             if !fits || !self.is(&turn.element, live) {
                 continue;
             }

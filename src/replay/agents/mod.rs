@@ -24,3 +24,6 @@ pub use mock::{Miss, Mock};
 pub use tape::{Tape, Tapes, Turn};
 pub use ties::{Me, Ties};
 pub use unify::unify;
+
+#[cfg(test)]
+mod tests;

@@ -144,8 +144,11 @@ impl Reading {
                     self.binds.push(id.to_owned());
                 }
             }
-            (Side::Server, ns::CLIENT, "iq") if element.attr("id").is_some_and(|id| self.binds.iter().any(|b| b == id)) => {
-                let jid = element.child(ns::BIND, "bind").and_then(|bind| bind.child(ns::BIND, "jid")).map(Element::text);
+            (Side::Server, ns::CLIENT, "iq")
+                if element.attr("id").is_some_and(|id| self.binds.iter().any(|b| b == id)) =>
+            {
+                let jid =
+                    element.child(ns::BIND, "bind").and_then(|bind| bind.child(ns::BIND, "jid")).map(Element::text);
                 self.tape.jid = jid.map(|jid| jid.trim().to_owned()).unwrap_or_default();
             }
             (Side::Server, ns::SASL2, "success") => {
@@ -242,4 +245,22 @@ pub(super) fn is_redacted(text: &str) -> bool {
             && base64::engine::general_purpose::STANDARD
                 .decode(text.trim())
                 .is_ok_and(|bytes| std::str::from_utf8(&bytes).is_ok_and(is_marker))
+}
+
+/// A tape written down: `C ` or `S ` before each element, a second between each two.
+#[cfg(test)]
+pub(super) fn tape_of(jid: &str, lines: &[&str]) -> Tape {
+    let turn = |(at, line): (usize, &&str)| {
+        let (from, text) = line.split_once(' ').unwrap();
+        Turn {
+            from: if from == "C" { Side::Client } else { Side::Server },
+            at: Timestamp(at as u64 * 1_000_000),
+            frame: at as u64 + 1,
+            element: crate::xml::parse_str(text).unwrap(),
+            partner: None,
+        }
+    };
+    let mut turns: Vec<Turn> = lines.iter().enumerate().map(turn).collect();
+    pair(&mut turns, jid::bare(jid));
+    Tape { jid: jid.to_owned(), turns, ..Tape::default() }
 }

@@ -41,7 +41,8 @@ impl Unifying<'_> {
     fn element(&mut self, recorded: &Element, live: &Element, top: bool) -> Result<(), Differs> {
         let here = |why: String| Differs { path: recorded.name.clone(), why };
         if !live.is(&recorded.ns, &recorded.name) {
-            let why = format!("<{}/> of {} was recorded, <{}/> of {} came", recorded.name, recorded.ns, live.name, live.ns);
+            let why =
+                format!("<{}/> of {} was recorded, <{}/> of {} came", recorded.name, recorded.ns, live.name, live.ns);
             return Err(here(why));
         }
         self.attributes(recorded, live, top && is_stanza(recorded)).map_err(here)?;
@@ -49,7 +50,11 @@ impl Unifying<'_> {
         if is_clock(recorded) || matches!(wanted.as_slice(), [Node::Text(text)] if is_redacted(text)) {
             return if wanted.is_empty() == there.is_empty() { Ok(()) } else { Err(here("it is empty".to_owned())) };
         }
-        let done = if top || is_set(recorded) { self.any_order(&wanted, &there) } else { self.in_order(recorded, &wanted, &there) };
+        let done = if top || is_set(recorded) {
+            self.any_order(&wanted, &there)
+        } else {
+            self.in_order(recorded, &wanted, &there)
+        };
         done.map_err(|at| match at.path.as_str() {
             "" => here(at.why),
             below => Differs { path: format!("{}/{below}", recorded.name), why: at.why },
@@ -125,13 +130,19 @@ impl Unifying<'_> {
     fn text(&mut self, element: &Element, recorded: &str, live: &str) -> Result<(), Differs> {
         let same = recorded == live
             || is_redacted(recorded)
-            || element.ns == RSM && element.name != "max" && element.name != "count" && self.ties.same_id(recorded, live)
+            || element.ns == RSM
+                && element.name != "max"
+                && element.name != "count"
+                && self.ties.same_id(recorded, live)
             || element.name != "body" && (self.ties.address(recorded) == live || recorded.trim() == live.trim())
             || element.name == "jid" && self.ties.same_address(recorded, live);
         if same {
             return Ok(());
         }
-        Err(Differs { path: String::new(), why: format!("the text '{}' was recorded, '{}' came", cut(recorded), cut(live)) })
+        Err(Differs {
+            path: String::new(),
+            why: format!("the text '{}' was recorded, '{}' came", cut(recorded), cut(live)),
+        })
     }
 
     fn in_order(&mut self, element: &Element, wanted: &[&Node], there: &[&Node]) -> Result<(), Differs> {
@@ -189,7 +200,9 @@ fn nodes(element: &Element) -> Vec<&Node> {
     let mixed = element.children().next().is_some();
     let says = |node: &&Node| match node {
         Node::Text(text) => !mixed || !text.trim().is_empty(),
-        Node::Element(child) => !(child.name == "text" && [ns::STANZA_ERRORS, ns::STREAM_ERRORS].contains(&child.ns.as_str())),
+        Node::Element(child) => {
+            !(child.name == "text" && [ns::STANZA_ERRORS, ns::STREAM_ERRORS].contains(&child.ns.as_str()))
+        }
     };
     element.nodes.iter().filter(says).collect()
 }

@@ -177,4 +177,3 @@ impl Total {
         Err(Failure { code: 1, message })
     }
 }
-

@@ -76,13 +76,7 @@ pub struct Report {
 }
 
 impl Report {
-    pub(super) fn add(
-        &mut self,
-        what: What,
-        recorded: Option<(&Turn, &Element)>,
-        live: Option<&Element>,
-        why: String,
-    ) {
+    pub(super) fn add(&mut self, what: What, recorded: Option<(&Turn, &Element)>, live: Option<&Element>, why: String) {
         if self.differences.len() >= MOST {
             self.more += 1;
             return;
