@@ -244,6 +244,39 @@ fn a_mock_may_leave_misses_unanswered() {
 }
 
 #[test]
+fn a_mock_may_ask_a_living_server_what_was_not_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("password");
+    std::fs::write(&file, "secret\n").unwrap();
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    for (port, lives) in [(builtin(), true), (dead, false)] {
+        let to = format!("127.0.0.1:{port}");
+        let args = ["--miss", "forward", "--to", &to, "--to-tls", "off", "--jid", "juliet@living.test"];
+        let mut mock = Mock::run(&recorded(), &[&args[..], &["--password-file", file.to_str().unwrap()]].concat());
+        let mut clients = ["somebody", "another"].map(|name| Raw::login(mock.port, name, "any"));
+        for client in &mut clients {
+            // What was recorded comes from the recording, and names who was recorded.
+            let roster = client.ask("r1", ASKS[0].1).unwrap();
+            assert!(roster.xml.contains("romeo@xmpp.test"), "{}", roster.xml);
+            // What was not is asked of the server, in its words, and told in those of the client.
+            let items = "<query xmlns='http://jabber.org/protocol/disco#items'/>";
+            let told = client.ask("d", &format!("<iq type='get' id='d' to='xmpp.test'>{items}</iq>")).unwrap();
+            let vcard = "<vCard xmlns='vcard-temp'/>";
+            let missing = client.ask("v", &format!("<iq type='get' id='v' to='romeo@xmpp.test'>{vcard}</iq>")).unwrap();
+            assert_eq!(told.attribute("type"), Some(if lives { "result" } else { "error" }), "{}", told.xml);
+            assert_eq!(
+                (told.attribute("from"), told.attribute("to")),
+                (Some("xmpp.test"), Some(&*client.jid).filter(|_| lives))
+            );
+            let why = if lives { "item-not-found" } else { "remote-server-timeout" };
+            assert!(missing.xml.contains(why), "{}", missing.xml);
+            assert_eq!(missing.attribute("from"), Some("romeo@xmpp.test"));
+        }
+        assert!(mock.stop().success());
+    }
+}
+
+#[test]
 fn what_cannot_be_played_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let nothing = dir.path().join("nothing.pcap");
@@ -258,6 +291,7 @@ fn what_cannot_be_played_is_said() {
         (vec!["--as", "client", capture], "--as client needs --to"),
         (vec!["--as", "client", capture, "--to", "a:1", "--jid", "a@b", "--password-file", "/none"], "/none"),
         (vec!["--as", "server", "/none.pcapng"], "/none.pcapng"),
+        (vec!["--as", "server", capture, "--miss", "forward"], "--miss forward needs --to"),
         (vec!["--as", "server", &nothing], "holds no session of XMPP"),
         (vec!["--as", "server", capture, "--session", "99"], "it holds no session 99"),
         (vec!["--as", "server", capture, "--listen", "0.0.0.0:0"], "--allow-public"),

@@ -3,11 +3,13 @@
 mod client;
 mod server;
 
-use super::Failure;
+use super::{Failure, print};
 use crate::capture::read::{Options, Reader};
 use crate::config::{Upstream, parse_duration, parse_listen};
+use crate::net::agents::Client;
+use crate::net::{Trust, printable};
 use crate::policy::ServerTls;
-use crate::replay::agents::{Tape, Tapes};
+use crate::replay::agents::{Pace, Tape, Tapes};
 use crate::xmpp::jid::Jid;
 use clap::ValueEnum;
 use std::fs::File;
@@ -16,7 +18,6 @@ use std::path::{Path, PathBuf};
 
 /// Arguments of `iqtap replay --as`.
 #[derive(Debug, clap::Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(super) struct AgentArgs {
     /// Play this peer's part against a living one
     #[arg(long = "as", value_name = "PEER")]
@@ -27,18 +28,21 @@ pub(super) struct AgentArgs {
     /// XMPP is spoken on this port too, even where the beginning was not recorded (5222 is known)
     #[arg(long, value_name = "PORT", value_delimiter = ',')]
     port: Vec<u16>,
-    /// As client: the server to call
+    /// As client, or with --miss forward: the server to call
     #[arg(long, value_name = "HOST:PORT")]
     to: Option<Upstream>,
-    /// As client: whom to log in as, whoever it was in the recording
+    /// As client, or with --miss forward: whom to log in as there, whoever it was in the recording
     #[arg(long, value_name = "JID")]
     jid: Option<Jid>,
-    /// As client: a file with the password in its first line
+    /// As client, or with --miss forward: a file with the password in its first line
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
     /// TLS [default: starttls as client, off as server]
     #[arg(long, value_name = "HOW")]
     tls: Option<ServerTls>,
+    /// With --miss forward: TLS towards the server that is asked [default: starttls]
+    #[arg(long, value_name = "HOW")]
+    to_tls: Option<ServerTls>,
     /// As client: believe only these authorities (PEM) about the server [default: the system's]
     #[arg(long, value_name = "FILE", conflicts_with = "insecure_server")]
     server_ca: Option<PathBuf>,
@@ -60,7 +64,7 @@ pub(super) struct AgentArgs {
     /// As server: offer SCRAM too, with this password for everybody
     #[arg(long, value_name = "PASSWORD")]
     password: Option<String>,
-    /// As server: what becomes of a request that was not recorded: error (service-unavailable) or wait (no answer)
+    /// As server: what becomes of a request that was not recorded: error (service-unavailable), wait (no answer) or forward (--to is asked, as --jid)
     #[arg(long, value_name = "HOW", default_value = "error")]
     miss: Miss,
     /// As server: allow listening where other machines can connect
@@ -85,8 +89,7 @@ pub(super) const EXAMPLE: &str = "Examples:
   iqtap replay --as client s.pcapng --to xmpp.example.org:5222 --jid test@example.org --password-file pw --sessions 50
   iqtap replay --as server s.pcapng --listen 127.0.0.1:5222
 
-Of iqtap's own captures the client's leg is played. As client, the exit code is 0 if all came as recorded, and 1 if not; --miss
-and --listen are the server's, --to, --jid and --password-file the client's.";
+Of iqtap's own captures the client's leg is played. As client, the exit code is 0 if all came as recorded, and 1 if not.";
 
 /// Whose part is played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -104,6 +107,8 @@ enum Miss {
     Error,
     /// It is not answered
     Wait,
+    /// A living server is asked
+    Forward,
 }
 
 /// How fast.
@@ -132,7 +137,30 @@ pub(super) fn run(capture: &Path, args: AgentArgs) -> Result<(), Failure> {
     }
 }
 
-/// The session that is meant.
+/// Somebody who calls the living server.
+fn client(args: &AgentArgs, what: &str, how: ServerTls, pace: Pace) -> Result<Client, Failure> {
+    let needed = |flag: &str| Failure::usage(format!("{what} needs {flag}"));
+    let to = args.to.clone().ok_or_else(|| needed("--to HOST:PORT"))?;
+    let jid = args.jid.as_ref().ok_or_else(|| needed("--jid JID"))?;
+    let file = args.password_file.as_ref().ok_or_else(|| needed("--password-file FILE"))?;
+    let trust = match &args.server_ca {
+        _ if args.insecure_server => Trust::Anybody,
+        Some(path) => Trust::File(path.clone()),
+        None => Trust::System,
+    };
+    Client::new(to, (how, &trust), (jid.to_bare(), password(file)?), pace).map_err(Failure::usage)
+}
+
+/// The first line of a file.
+fn password(file: &Path) -> Result<String, Failure> {
+    let text = std::fs::read_to_string(file).map_err(|why| Failure::usage(format!("{}: {why}", file.display())))?;
+    match text.lines().next() {
+        Some(line) if !line.is_empty() => Ok(line.to_owned()),
+        _ => Err(Failure::usage(format!("{}: no password in its first line", file.display()))),
+    }
+}
+
+/// The session that is meant; what is missing in it is said.
 fn tape(capture: &Path, args: &AgentArgs) -> Result<Tape, Failure> {
     let shown = capture.display();
     let file = File::open(capture).map_err(|why| Failure::usage(format!("{shown}: {why}")))?;
@@ -140,7 +168,11 @@ fn tape(capture: &Path, args: &AgentArgs) -> Result<Tape, Failure> {
     let reader = Reader::new(file, &options).map_err(|why| Failure::usage(format!("{shown}: {why}")))?;
     let mut tapes = Tapes::default();
     reader.for_each(|event| tapes.event(&event));
-    choose(tapes.finish(), args.session).map_err(|why| Failure::usage(format!("{shown}: {why}")))
+    let tape = choose(tapes.finish(), args.session).map_err(|why| Failure::usage(format!("{shown}: {why}")))?;
+    for lost in &tape.lost {
+        print::aside(&format!("iqtap: {shown}: {}\n", printable(lost)));
+    }
+    Ok(tape)
 }
 
 fn choose(found: Vec<(u64, Result<Tape, String>)>, session: Option<u64>) -> Result<Tape, String> {

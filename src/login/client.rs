@@ -202,7 +202,7 @@ impl Login {
         if element.attr("type") != Some("result") {
             return Err(format!(
                 "no resource is bound: {}",
-                element.child(ns::CLIENT, "error").map_or("?".into(), reason)
+                element.child(ns::CLIENT, "error").map_or_else(|| "?".to_owned(), reason)
             ));
         }
         let jid = element.child(ns::BIND, "bind").and_then(|bind| bind.child(ns::BIND, "jid")).map(Element::text);
@@ -234,5 +234,132 @@ fn reason(error: &Element) -> String {
     match error.children().find(|child| child.name == "text").map(Element::text) {
         Some(text) if !text.trim().is_empty() => format!("{condition} ({})", text.trim()),
         _ => condition.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::login::{Account, Doors, Exchange, Keys, Progress};
+    use crate::xml::parse_str;
+    use jid::DomainPart;
+
+    const OFFERS: [&str; 3] = ["SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"];
+
+    fn login(node: &str, password: &str, starttls: bool) -> Login {
+        let jid = BareJid::new(&format!("{node}@capulet.example")).unwrap();
+        Login::new(jid, password.to_owned(), Some("balcony".to_owned()), None, starttls)
+    }
+
+    fn features(mechanisms: &[&str]) -> Element {
+        let offer = |list: Element, name: &&str| list.with_child(Element::new(ns::SASL, "mechanism").with_text(*name));
+        let mechanisms = mechanisms.iter().fold(Element::new(ns::SASL, "mechanisms"), offer);
+        Element::new(ns::STREAM, "features").with_child(mechanisms)
+    }
+
+    /// What was sent, as one tree.
+    fn sent(out: &mut BytesMut) -> Element {
+        let text = String::from_utf8(out.split().to_vec()).unwrap();
+        parse_str(&text).unwrap()
+    }
+
+    /// A login with the server's side of this house; who came in, or why not.
+    fn meet(login: &mut Login, offered: &[&'static str], password: &str) -> Result<Account, String> {
+        let keys = Keys::derive(password, b"salt of the day", None).unwrap();
+        let doors = Doors { mechanisms: offered, keys: Some(&keys), guest: &String::new };
+        let (domain, mut out) = (DomainPart::new("capulet.example").unwrap().into_owned(), BytesMut::new());
+        login.element(&features(offered), &mut out)?;
+        let auth = sent(&mut out);
+        let mut progress = Exchange::begin(&doors, &domain, auth.attr("mechanism").unwrap(), &auth.text());
+        loop {
+            let (element, exchange) = match progress {
+                Progress::Challenge(text, next) => (Element::new(ns::SASL, "challenge").with_text(text), next),
+                Progress::Success(text, account) => {
+                    let success = Element::new(ns::SASL, "success").with_text(text);
+                    assert_eq!(login.element(&success, &mut out)?, Next::Restart);
+                    return Ok(account);
+                }
+                Progress::Failed(condition, _) => {
+                    let failure = Element::new(ns::SASL, "failure").with_child(Element::new(ns::SASL, condition));
+                    login.element(&failure, &mut out)?;
+                    panic!("a failure is no step on the way");
+                }
+            };
+            assert_eq!(login.element(&element, &mut out)?, Next::Wait);
+            progress = exchange.go_on(&doors, &domain, &sent(&mut out).text());
+        }
+    }
+
+    #[test]
+    fn both_ends_of_a_login_agree() {
+        for offered in [&OFFERS[..], &OFFERS[1..], &OFFERS[2..]] {
+            for node in ["juliet", "with=sign", "jüliet"] {
+                let account = meet(&mut login(node, "Geheim, =wort", false), offered, "Geheim, =wort");
+                let jid = BareJid::new(&format!("{node}@capulet.example")).unwrap();
+                let name = account.map(|account| account.jid.node().map(ToString::to_string));
+                assert_eq!(name, Ok(jid.node().map(ToString::to_string)), "{node} by {offered:?}");
+            }
+        }
+        for offered in [&OFFERS[..2], &OFFERS[1..2]] {
+            let why = meet(&mut login("juliet", "Falsch", false), offered, "Geheim").unwrap_err();
+            assert_eq!(why, "juliet@capulet.example may not log in: not-authorized");
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_none_is_not_believed() {
+        let challenge = |login: &mut Login, text: &str| {
+            let element = Element::new(ns::SASL, "challenge").with_text(BASE64.encode(text));
+            login.element(&element, &mut BytesMut::new())
+        };
+        let first = |login: &mut Login| {
+            let mut out = BytesMut::new();
+            login.element(&features(&OFFERS), &mut out).unwrap();
+            let message = String::from_utf8(BASE64.decode(sent(&mut out).text()).unwrap()).unwrap();
+            message.split_once("r=").unwrap().1.to_owned()
+        };
+        let mut other = login("juliet", "Geheim", false);
+        first(&mut other);
+        let why = challenge(&mut other, "r=somebody's,s=c2FsdA==,i=4096").unwrap_err();
+        assert!(why.contains("nonce"), "{why}");
+        let mut costly = login("juliet", "Geheim", false);
+        let nonce = first(&mut costly);
+        let why = challenge(&mut costly, &format!("r={nonce}x,s=c2FsdA==,i=4000000000")).unwrap_err();
+        assert!(why.contains("rounds"), "{why}");
+        let mut liar = login("juliet", "Geheim", false);
+        let nonce = first(&mut liar);
+        challenge(&mut liar, &format!("r={nonce}x,s=c2FsdA==,i=4096")).unwrap();
+        let success = Element::new(ns::SASL, "success").with_text(BASE64.encode("v=AAAA"));
+        let why = liar.element(&success, &mut BytesMut::new()).unwrap_err();
+        assert!(why.contains("does not prove"), "{why}");
+    }
+
+    #[test]
+    fn nobody_logs_in_without_the_tls_that_was_wanted() {
+        let mut out = BytesMut::new();
+        let why = login("juliet", "Geheim", true).element(&features(&OFFERS), &mut out).unwrap_err();
+        assert!(why.contains("STARTTLS") && out.is_empty(), "{why}");
+        let mut wanted = login("juliet", "Geheim", true);
+        let offer = features(&OFFERS).with_child(Element::new(ns::TLS, "starttls"));
+        assert_eq!(wanted.element(&offer, &mut out), Ok(Next::Wait));
+        assert_eq!(out.split(), "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+        assert_eq!(wanted.element(&Element::new(ns::TLS, "proceed"), &mut out), Ok(Next::StartTls));
+        assert!(wanted.element(&features(&["EXTERNAL"]), &mut out).unwrap_err().contains("EXTERNAL"));
+    }
+
+    #[test]
+    fn who_is_bound_is_the_servers_word() {
+        let mut bound = login("juliet", "Geheim", false);
+        meet(&mut bound, &OFFERS, "Geheim").unwrap();
+        let mut out = BytesMut::new();
+        bound
+            .element(&Element::new(ns::STREAM, "features").with_child(Element::new(ns::BIND, "bind")), &mut out)
+            .unwrap();
+        assert!(
+            sent(&mut out).child(ns::BIND, "bind").unwrap().child(ns::BIND, "resource").unwrap().text() == "balcony"
+        );
+        let result = "<iq type='result' id='iqtap-bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>juliet@capulet.example/b2</jid></bind></iq>";
+        let next = bound.element(&parse_str(result).unwrap(), &mut out);
+        assert_eq!(next, Ok(Next::Bound(FullJid::new("juliet@capulet.example/b2").unwrap())));
     }
 }

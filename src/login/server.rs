@@ -191,7 +191,7 @@ where
     };
     let authzid = header.next().and_then(|a| std::str::from_utf8(a).ok()).unwrap_or("a=?");
     let user = header.find_map(|a| a.strip_prefix(b"n=")).and_then(|a| std::str::from_utf8(a).ok()).unwrap_or("");
-    if let Progress::Success(_, account) = success(domain, user, b"")
+    if let Progress::Success(_, account) = success(domain, &plain_name(user), b"")
         && !is_same(authzid.strip_prefix("a=").unwrap_or(authzid), &account)
     {
         return Progress::Failed("invalid-authzid", "nobody acts for somebody else here");
@@ -211,9 +211,14 @@ where
 {
     let Ok(message) = BASE64.decode(text) else { return not_base64() };
     match scram.respond(&message) {
-        Ok(Response::Success(Identity::Username(name), last)) => success(domain, &name, &last),
+        Ok(Response::Success(Identity::Username(name), last)) => success(domain, &plain_name(&name), &last),
         _ => wrong_credentials(),
     }
+}
+
+/// RFC 5802 §5.1: the two characters that a name cannot hold as they are. COMPAT (sasl 0.5.2): it leaves them so.
+fn plain_name(name: &str) -> String {
+    name.replace("=2C", ",").replace("=3D", "=")
 }
 
 /// Whether the authorization identity names the account itself (or, empty, nobody else).

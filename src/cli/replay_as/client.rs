@@ -5,7 +5,7 @@ mod tell;
 use super::{AgentArgs, Failure, Speed};
 use crate::cli::print;
 use crate::net::agents::{Client, Played, Steps};
-use crate::net::{Trust, printable};
+use crate::net::printable;
 use crate::policy::ServerTls;
 use crate::replay::agents::{Pace, Tape};
 use crate::xml::{Element, Scope, write_element};
@@ -20,31 +20,18 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 pub(super) fn run(capture: &Path, args: AgentArgs) -> Result<(), Failure> {
-    let needed = |what: &str| Failure::usage(format!("--as client needs {what}"));
-    let to = args.to.clone().ok_or_else(|| needed("--to HOST:PORT"))?;
-    let jid = args.jid.clone().ok_or_else(|| needed("--jid JID"))?;
-    let file = args.password_file.clone().ok_or_else(|| needed("--password-file FILE"))?;
     if args.sessions > 1 && args.speed == Speed::Step {
         return Err(Failure::usage("--speed step is for one session, not for --sessions"));
     }
-    let password = password(&file)?;
-    let tape = super::tape(capture, &args)?;
-    for lost in &tape.lost {
-        print::aside(&format!("iqtap: {}: {}\n", capture.display(), printable(lost)));
-    }
-    let trust = match &args.server_ca {
-        _ if args.insecure_server => Trust::Anybody,
-        Some(path) => Trust::File(path.clone()),
-        None => Trust::System,
-    };
     let speed = match args.speed {
         Speed::Times(times) => Some(times),
         Speed::Max | Speed::Step => None,
     };
     let pace = Pace { speed, step: args.speed == Speed::Step, patience: args.timeout };
     let how = args.tls.unwrap_or(ServerTls::Starttls);
-    let own = jid.resource().map(ToString::to_string);
-    let client = Client::new(to, (how, &trust), (jid.to_bare(), password), pace).map_err(Failure::usage)?;
+    let client = super::client(&args, "--as client", how, pace)?;
+    let tape = super::tape(capture, &args)?;
+    let own = args.jid.as_ref().and_then(|jid| jid.resource()).map(ToString::to_string);
     let runtime = Runtime::new().map_err(|error| Failure::runtime(format!("no threads: {error}")))?;
     let resource = own.or_else(|| tape.asked.clone());
     let done = if args.sessions == 1 {
@@ -54,15 +41,6 @@ pub(super) fn run(capture: &Path, args: AgentArgs) -> Result<(), Failure> {
     };
     runtime.shutdown_background(); // nobody waits for a line of stdin any more
     done
-}
-
-/// The first line of a file.
-fn password(file: &Path) -> Result<String, Failure> {
-    let text = std::fs::read_to_string(file).map_err(|why| Failure::usage(format!("{}: {why}", file.display())))?;
-    match text.lines().next() {
-        Some(line) if !line.is_empty() => Ok(line.to_owned()),
-        _ => Err(Failure::usage(format!("{}: no password in its first line", file.display()))),
-    }
 }
 
 async fn one(client: &Client, tape: Tape, resource: Option<String>, json: bool) -> Result<(), Failure> {

@@ -7,7 +7,7 @@ use crate::login::Keys;
 use crate::net::agents::MockServer;
 use crate::net::{ClientCertificate, printable};
 use crate::policy::ServerTls;
-use crate::replay::agents::{self, Scene};
+use crate::replay::agents::{self, Pace, Scene};
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -24,9 +24,14 @@ pub(super) fn run(capture: &Path, args: AgentArgs) -> Result<(), Failure> {
         return Err(Failure::usage(why));
     }
     let tape = super::tape(capture, &args)?;
-    for lost in &tape.lost {
-        print::aside(&format!("iqtap: {}: {}\n", capture.display(), printable(lost)));
-    }
+    let living = match args.miss {
+        Miss::Forward => {
+            let how = args.to_tls.unwrap_or(ServerTls::Starttls);
+            let pace = Pace { speed: None, step: false, patience: 0 }; // nothing is played there
+            Some(super::client(&args, "--miss forward", how, pace)?)
+        }
+        Miss::Error | Miss::Wait => None,
+    };
     let how = args.tls.unwrap_or(ServerTls::Off);
     let certificate = match (args.cert, args.key) {
         (Some(certificate), Some(key)) => ClientCertificate::Files { certificate, key },
@@ -39,13 +44,14 @@ pub(super) fn run(capture: &Path, args: AgentArgs) -> Result<(), Failure> {
     let miss = match args.miss {
         Miss::Error => agents::Miss::Error,
         Miss::Wait => agents::Miss::Wait,
+        Miss::Forward => agents::Miss::Forward,
     };
     let was = printable(&tape.jid).into_owned();
     let scene = Scene::new(Arc::new(tape), miss, keys, how == ServerTls::Starttls);
     let runtime = Runtime::new().map_err(|error| Failure::runtime(format!("no threads: {error}")))?;
     runtime.block_on(async {
         let first = run::signals(1).map_err(Failure::runtime)?;
-        let server = MockServer::bind(listen, scene, how, &certificate).await.map_err(Failure::usage)?;
+        let server = MockServer::bind(listen, scene, how, &certificate, living).await.map_err(Failure::usage)?;
         let listen = server.local_addr().map_err(Failure::runtime)?;
         print::aside(&format!(
             "iqtap {} listens on {listen}\n  plays      the server that {was} had; anybody may log in, at any domain\n",

@@ -62,10 +62,10 @@ pub struct Played {
 }
 
 /// A connection, and what is unread of it.
-struct Call {
-    line: Line,
-    flow: Flow,
-    out: BytesMut,
+pub(super) struct Call {
+    pub(super) line: Line,
+    pub(super) flow: Flow,
+    pub(super) out: BytesMut,
 }
 
 impl Client {
@@ -102,26 +102,31 @@ impl Client {
         mut steps: Option<Steps<'_>>,
         progress: &(dyn Fn(usize, usize) + Sync),
     ) -> Result<Played, String> {
-        let tcp = dial(&self.to).await.map_err(in_our_words)?;
-        let mut call = Call { line: Line::new(Wire::Plain(tcp)), flow: Flow::new(LIMITS), out: BytesMut::new() };
-        if self.how == ServerTls::Direct {
-            self.encrypt(&mut call).await?;
-        }
-        let login = Login::new(
-            self.jid.clone(),
-            self.password.clone(),
-            resource,
-            tape.lang.clone(),
-            self.how == ServerTls::Starttls,
-        );
-        let (jid, features) = timeout(LOGIN_TIME, self.login(&mut call, login))
-            .await
-            .map_err(|_| format!("the login took more than {} s", LOGIN_TIME.as_secs()))??;
+        let (mut call, jid, features) = self.call(resource, tape.lang.clone()).await?;
         let salt = format!("{:08x}", crate::net::tls::random_seed() >> 32);
         let mut actor = Actor::new(tape, jid.as_str(), features.as_ref(), &salt, self.pace);
         let ended = call.play(&mut actor, &mut steps, progress).await;
         call.goodbye(&mut actor, ended.is_some()).await;
         Ok(Played { jid: jid.to_string(), report: actor.finish(), ended })
+    }
+
+    /// Calls, and logs in.
+    pub(super) async fn call(
+        &self,
+        resource: Option<String>,
+        lang: Option<String>,
+    ) -> Result<(Call, FullJid, Option<Element>), String> {
+        let tcp = dial(&self.to).await.map_err(in_our_words)?;
+        let mut call = Call { line: Line::new(Wire::Plain(tcp)), flow: Flow::new(LIMITS), out: BytesMut::new() };
+        if self.how == ServerTls::Direct {
+            self.encrypt(&mut call).await?;
+        }
+        let login =
+            Login::new(self.jid.clone(), self.password.clone(), resource, lang, self.how == ServerTls::Starttls);
+        let (jid, features) = timeout(LOGIN_TIME, self.login(&mut call, login))
+            .await
+            .map_err(|_| format!("the login took more than {} s", LOGIN_TIME.as_secs()))??;
+        Ok((call, jid, features))
     }
 
     async fn encrypt(&self, call: &mut Call) -> Result<(), String> {
@@ -135,7 +140,7 @@ impl Client {
     async fn login(&self, call: &mut Call, mut login: Login) -> Result<(FullJid, Option<Element>), String> {
         login.open(&mut call.out);
         loop {
-            let element = match call.flow.next().map_err(|e| bad_xml(&e))? {
+            let element = match call.flow.piece().map_err(|e| bad_xml(&e))? {
                 Some(Piece::Header(_)) => continue,
                 Some(Piece::Element(element)) => element,
                 Some(Piece::Close) => return Err("the server ended the stream".to_owned()),
@@ -159,11 +164,11 @@ impl Client {
 }
 
 impl Call {
-    async fn send(&mut self) -> Result<(), String> {
+    pub(super) async fn send(&mut self) -> Result<(), String> {
         self.line.write(&mut self.out).await.map_err(|e| format!("nothing more can be sent: {e}"))
     }
 
-    async fn receive(&mut self) -> Result<(), String> {
+    pub(super) async fn receive(&mut self) -> Result<(), String> {
         match self.line.read(&mut self.flow.bytes).await {
             Ok(0) => Err("the server closed the connection".to_owned()),
             Ok(_) => Ok(()),
@@ -181,7 +186,7 @@ impl Call {
         let clock = Clock::start();
         loop {
             let done = loop {
-                match self.flow.next() {
+                match self.flow.piece() {
                     Ok(Some(Piece::Element(element))) => actor.came(clock.now(), &element),
                     Ok(Some(Piece::Header(_))) => {}
                     Ok(Some(Piece::Close)) => break Some("the server ended the stream".to_owned()),
@@ -247,7 +252,7 @@ impl Call {
             let clock = Clock::start();
             let rest = async {
                 while self.receive().await.is_ok() {
-                    while let Ok(Some(piece)) = self.flow.next() {
+                    while let Ok(Some(piece)) = self.flow.piece() {
                         match piece {
                             Piece::Element(element) => actor.came(clock.now(), &element),
                             Piece::Header(_) => {}

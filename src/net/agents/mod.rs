@@ -3,6 +3,7 @@
 mod client;
 mod line;
 mod server;
+mod upstream;
 
 pub use client::{Client, Played, Steps};
 pub use server::MockServer;

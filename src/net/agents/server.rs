@@ -1,6 +1,8 @@
 //! [`MockServer`]: listens, and plays the server's part of a tape to each client that comes.
 
+use super::client::Client;
 use super::line::Line;
+use super::upstream::Upstream;
 use crate::net::tls::{ClientCertificate, Tls, TlsError, Trust, random_seed};
 use crate::net::wire::{Wire, tune};
 use crate::policy::{ClientTls, Route, ServerTls};
@@ -29,10 +31,11 @@ pub struct MockServer {
     scene: Arc<Scene>,
     how: ServerTls,
     tls: Arc<Tls>,
+    living: Option<Arc<Client>>,
 }
 
 impl MockServer {
-    /// Reads or makes what TLS needs, and listens. Port 0 takes a free one.
+    /// Reads or makes what TLS needs, and listens. Port 0 takes a free one. `living` asks a server what was not recorded.
     ///
     /// # Errors
     /// If the address cannot be listened on, or there is no certificate.
@@ -41,12 +44,13 @@ impl MockServer {
         scene: Scene,
         how: ServerTls,
         certificate: &ClientCertificate,
+        living: Option<Client>,
     ) -> Result<Self, String> {
         let client_tls = if how == ServerTls::Off { ClientTls::Off } else { ClientTls::Require };
         let route = Route { client_tls, server_tls: ServerTls::Off, ..Route::default() };
         let tls = Tls::new(&route, certificate, &Trust::System).map_err(|e: TlsError| e.to_string())?;
         let listener = TcpListener::bind(listen).await.map_err(|e| format!("cannot listen on {listen}: {e}"))?;
-        Ok(Self { listener, scene: Arc::new(scene), how, tls: Arc::new(tls) })
+        Ok(Self { listener, scene: Arc::new(scene), how, tls: Arc::new(tls), living: living.map(Arc::new) })
     }
 
     /// Where it listens.
@@ -69,7 +73,8 @@ impl MockServer {
                 accepted = self.listener.accept(), if tasks.len() < CONNECTIONS => match accepted {
                     Ok((socket, _)) => {
                         let (scene, tls) = (Arc::clone(&self.scene), Arc::clone(&self.tls));
-                        tasks.spawn(serve(socket, scene, self.how, tls, stopped.clone()));
+                        let upstream = Upstream::new(self.living.clone());
+                        tasks.spawn(serve(socket, scene, (self.how, tls), upstream, stopped.clone()));
                     }
                     // Out of file descriptors, most likely: some may be given back soon.
                     Err(_) => sleep(Duration::from_millis(50)).await,
@@ -84,39 +89,65 @@ impl MockServer {
 }
 
 /// One client, to its end.
-async fn serve(socket: TcpStream, scene: Arc<Scene>, how: ServerTls, tls: Arc<Tls>, mut stop: watch::Receiver<bool>) {
+async fn serve(
+    socket: TcpStream,
+    scene: Arc<Scene>,
+    (how, tls): (ServerTls, Arc<Tls>),
+    mut upstream: Upstream,
+    stop: watch::Receiver<bool>,
+) {
     tune(&socket);
     let mut front = Front::new(scene, format!("{:016x}", random_seed()));
     let mut line = Line::new(Wire::Plain(socket));
-    let login = Instant::now() + LOGIN_TIME;
     if how == ServerTls::Direct && !encrypt(&mut line, &mut front, &tls).await {
         return;
     }
+    converse(&mut line, &mut front, &tls, &mut upstream, stop).await;
+    tokio::join!(line.close(), upstream.close());
+}
+
+/// All that is said with one client, to the end of one side.
+async fn converse(
+    line: &mut Line,
+    front: &mut Front,
+    tls: &Tls,
+    upstream: &mut Upstream,
+    mut stop: watch::Receiver<bool>,
+) {
+    let login = Instant::now() + LOGIN_TIME;
     loop {
         let rest = front.feed();
+        if let Some((me, requests)) = front.forwards() {
+            upstream.ask(&me, requests, front).await;
+        }
         if line.write(&mut front.out).await.is_err() {
             return;
         }
         match rest {
             Rest::Full => continue,
-            Rest::StartTls if encrypt(&mut line, &mut front, &tls).await => continue,
-            Rest::StartTls => return,
-            Rest::Idle if front.is_over() => return line.close().await,
-            Rest::Idle => {}
+            Rest::StartTls if encrypt(line, front, tls).await => continue,
+            Rest::Idle if !front.is_over() => {}
+            Rest::StartTls | Rest::Idle => return,
         }
         tokio::select! {
             got = line.read(&mut front.flow.bytes) => match got {
                 Ok(0) | Err(_) => return,
                 Ok(_) => {}
             },
+            said = upstream.receive() => upstream.pass(said, front).await,
             () = sleep_until(login), if !front.is_live() => {
                 front.fail(&StreamError::new(StreamCondition::ConnectionTimeout, "login took too long"));
             }
-            _ = stop.wait_for(|stop| *stop) => {
+            () = stopped(&mut stop) => {
                 front.fail(&StreamError::new(StreamCondition::SystemShutdown, "the server is being stopped"));
             }
         }
     }
+}
+
+/// Done when the server is to stop.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await; // whoever could say so is gone otherwise
 }
 
 /// TLS from here on; whether it came about.

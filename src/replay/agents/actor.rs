@@ -62,6 +62,8 @@ pub struct Actor {
     /// The first turn that is still to come.
     at: usize,
     fates: Vec<Fate>,
+    /// All before it have come, or will not.
+    low: usize,
     /// When the turn at hand was reached.
     reached: Option<Timestamp>,
     may_go: bool,
@@ -91,8 +93,8 @@ impl Actor {
         let secrets = tape.turns.iter().zip(&fates).filter(|pair| secret(*pair)).count() as u64;
         let report = Report { left_out: secrets, ..Report::default() };
         let salt = salt.to_owned();
-        let (at, reached, may_go, asked, ids, first, counted) = Default::default();
-        Self { tape, pace, ties, at, fates, reached, may_go, asked, salt, ids, first, counted, report }
+        let (at, low, reached, may_go, asked, ids, first, counted) = Default::default();
+        Self { tape, pace, ties, at, fates, low, reached, may_go, asked, salt, ids, first, counted, report }
     }
 
     /// The user says go.
@@ -299,8 +301,11 @@ impl Actor {
     /// The turn that this is: one that says the same, or else the first of its kind.
     fn find(&mut self, live: &Element) -> Option<usize> {
         let tape = Arc::clone(&self.tape);
+        while self.low < self.at && matches!(self.fate(self.low), Fate::Done | Fate::LeftOut) {
+            self.low += 1;
+        }
         let mut similar = None;
-        for (at, turn) in tape.turns.iter().enumerate() {
+        for (at, turn) in tape.turns.iter().enumerate().skip(self.low) {
             let awaited = turn.from == Side::Server && !is_answer(&turn.element);
             if !awaited
                 || !matches!(self.fate(at), Fate::Open | Fate::GivenUp)

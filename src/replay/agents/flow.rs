@@ -39,7 +39,7 @@ impl Flow {
     ///
     /// # Errors
     /// What is wrong with the XML.
-    pub fn next(&mut self) -> Result<Option<Piece>, StreamError> {
+    pub fn piece(&mut self) -> Result<Option<Piece>, StreamError> {
         loop {
             let (len, kind) = match self.scanner.scan(&self.bytes) {
                 Step::More => return Ok(None),

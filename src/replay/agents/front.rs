@@ -138,6 +138,20 @@ impl Front {
         matches!(self.phase, Phase::Live(_))
     }
 
+    /// Takes the requests that a living server is to be asked, and the address of who asks.
+    pub fn forwards(&mut self) -> Option<(String, Vec<Element>)> {
+        let Phase::Live(mock) = &mut self.phase else { return None };
+        let requests = mock.forwards();
+        (!requests.is_empty()).then(|| (mock.me().to_owned(), requests))
+    }
+
+    /// Something for the client that a living server has said.
+    pub fn say(&mut self, element: &Element) {
+        if self.is_live() {
+            self.send(element);
+        }
+    }
+
     /// Handles what has come.
     pub fn feed(&mut self) -> Rest {
         while !self.is_over() {
@@ -147,7 +161,7 @@ impl Front {
             if matches!(self.phase, Phase::Tls) {
                 return Rest::StartTls;
             }
-            match self.flow.next() {
+            match self.flow.piece() {
                 Ok(None) => break,
                 Ok(Some(Piece::Header(open))) => self.header(&open),
                 Ok(Some(Piece::Element(element))) => self.element(&element),

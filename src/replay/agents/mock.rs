@@ -22,6 +22,8 @@ pub enum Miss {
     Error,
     /// It is not answered.
     Wait,
+    /// A living server is asked: see [`Mock::forwards`].
+    Forward,
 }
 
 /// Requests of ours that may be under way.
@@ -38,6 +40,8 @@ pub struct Mock {
     /// Our requests, by their id: which turn.
     asked: BTreeMap<String, usize>,
     misses: u64,
+    /// Requests for a living server.
+    forward: Vec<Element>,
 }
 
 impl Mock {
@@ -46,13 +50,24 @@ impl Mock {
     pub fn new(tape: Arc<Tape>, live: &str, miss: Miss) -> Self {
         let ties = Ties::new(Me::of(&tape.jid), Me::of(live), true);
         let used = vec![false; tape.turns.len()];
-        Self { tape, ties, miss, used, asked: BTreeMap::new(), misses: 0 }
+        Self { tape, ties, miss, used, asked: BTreeMap::new(), misses: 0, forward: Vec::new() }
+    }
+
+    /// The client's address.
+    #[must_use]
+    pub fn me(&self) -> &str {
+        &self.ties.live().full
     }
 
     /// Requests that were not recorded.
     #[must_use]
     pub fn misses(&self) -> u64 {
         self.misses
+    }
+
+    /// Takes the requests that a living server is to be asked.
+    pub fn forwards(&mut self) -> Vec<Element> {
+        std::mem::take(&mut self.forward)
     }
 
     /// What came before the client had sent anything.
@@ -107,16 +122,13 @@ impl Mock {
         Some((at, !self.mark_used(at)))
     }
 
-    /// Whether they say the same, whatever their ids.
+    /// Whether they say the same.
     fn is(&mut self, recorded: &Element, live: &Element) -> bool {
-        let mark = self.ties.mark();
-        let mut recorded = recorded.clone();
-        // The id of a message or presence is the client's to choose.
-        match live.attr("id") {
-            Some(id) => recorded.set_attr("id", id),
-            None => drop(recorded.remove_attr("id")),
+        if recorded.attr("type") != live.attr("type") || recorded.children().count() != live.children().count() {
+            return false;
         }
-        let same = unify(&mut self.ties, Side::Client, &recorded, live).is_ok();
+        let mark = self.ties.mark();
+        let same = unify(&mut self.ties, Side::Client, recorded, live).is_ok();
         self.ties.back_to(mark);
         same
     }
@@ -188,9 +200,13 @@ impl Mock {
             return out.push(result.with_attr("id", live.attr("id").unwrap_or_default()));
         }
         self.misses += 1;
-        if self.miss == Miss::Error {
-            let error = StanzaError::new(Condition::ServiceUnavailable).with_text("this was not recorded");
-            out.extend(error_reply(live, &error, false));
+        match self.miss {
+            Miss::Error => {
+                let error = StanzaError::new(Condition::ServiceUnavailable).with_text("this was not recorded");
+                out.extend(error_reply(live, &error, false));
+            }
+            Miss::Wait => {}
+            Miss::Forward => self.forward.push(live.clone()),
         }
     }
 }

@@ -414,3 +414,26 @@ fn an_actor_and_a_mock_of_one_tape_agree() {
     let report = actor.finish();
     assert!(report.is_same() && report.same == 3, "{report:?}");
 }
+
+#[test]
+fn a_relay_speaks_to_each_in_its_own_words() {
+    let mut relay = Relay::new("who@mock.test/a", "juliet@living.test/b");
+    let ask =
+        "<iq type='get' id='7' from='who@mock.test/a' to='who@mock.test'><query xmlns='x' jid='romeo@mock.test'/></iq>";
+    let asked = relay.ask(xml(ask));
+    let there = "<iq type='get' id='mock-1' to='juliet@living.test'><query xmlns='x' jid='romeo@living.test'/></iq>";
+    assert_eq!(asked, Reply::ToServer(xml(there)));
+    assert_eq!(relay.came(&xml("<iq type='result' id='7' to='juliet@living.test/b'/>")), Reply::Nothing);
+    assert_eq!(relay.came(&xml("<message><body>news</body></message>")), Reply::Nothing);
+    let Reply::ToServer(error) = relay.came(&xml("<iq type='get' id='9'><ping xmlns='urn:xmpp:ping'/></iq>")) else {
+        panic!("the server asks and is not answered");
+    };
+    assert_eq!((error.attr("id"), error.attr("type")), (Some("9"), Some("error")));
+    let answer = "<iq type='result' id='mock-1' from='juliet@living.test' to='juliet@living.test/b'/>";
+    let told = "<iq type='result' id='7' from='who@mock.test' to='who@mock.test/a'/>";
+    assert_eq!(relay.came(&xml(answer)), Reply::ToClient(xml(told)));
+    assert_eq!(relay.came(&xml(answer)), Reply::Nothing);
+    relay.ask(xml(ask));
+    let lost: Vec<String> = relay.fail().iter().map(written).collect();
+    assert!(lost.len() == 1 && lost[0].contains("remote-server-timeout") && lost[0].contains("id='7'"), "{lost:?}");
+}

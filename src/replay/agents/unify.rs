@@ -9,8 +9,8 @@ use super::ties::{Ties, is_id};
 use crate::xml::{Attr, Element, Node};
 use crate::xmpp::{Side, ns};
 
-/// Compares; what is tied by it stays tied only if they agree. `sender` sent both. The id of an IQ is not looked at: who compares
-/// knows which request is meant.
+/// Compares; what is tied by it stays tied only if they agree. `sender` sent both. The id of an IQ is not looked at, who compares
+/// knows which request is meant; nor is that of what a client sends, for it chooses it.
 ///
 /// # Errors
 /// Where and how they differ, for people.
@@ -62,9 +62,10 @@ impl Unifying<'_> {
     }
 
     fn attributes(&mut self, recorded: &Element, live: &Element, stanza: bool) -> Result<(), String> {
+        let own_id = recorded.name == "iq" || self.sender == Side::Client;
         let skipped = |attr: &Attr| {
             stanza && attr.ns == ns::XML && attr.name == "lang"
-                || stanza && recorded.name == "iq" && attr.ns.is_empty() && attr.name == "id"
+                || stanza && own_id && attr.ns.is_empty() && attr.name == "id"
                 || stanza && attr.ns.is_empty() && matches!(attr.name.as_str(), "to" | "from")
         };
         if stanza {

@@ -7,8 +7,8 @@ use bytes::BytesMut;
 
 /// So many differences are kept; more are counted.
 const MOST: usize = 1000;
-/// So much of a stanza is shown.
-const SHOWN_BYTES: usize = 4096;
+/// So much of a stanza is shown, in characters.
+const SHOWN_CHARS: usize = 4096;
 
 /// What kind of difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,9 +99,9 @@ fn text(element: &Element) -> String {
     let mut bytes = BytesMut::new();
     write_element(element, Scope::Stream, &mut bytes);
     let text = String::from_utf8_lossy(&bytes);
-    if text.len() <= SHOWN_BYTES {
+    if text.len() <= SHOWN_CHARS {
         return text.into_owned();
     }
-    let end = text.floor_char_boundary(SHOWN_BYTES);
-    format!("{}… ({} bytes)", text.get(..end).unwrap_or_default(), text.len())
+    let start: String = text.chars().take(SHOWN_CHARS).collect();
+    format!("{start}… ({} bytes)", text.len())
 }
