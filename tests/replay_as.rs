@@ -289,6 +289,8 @@ fn what_cannot_be_played_is_said() {
     let capture = capture.to_str().unwrap();
     for (args, why) in [
         (vec!["--as", "client", capture], "--as client needs --to"),
+        (vec![capture], "--as client or --as server"),
+        (vec![capture, "--speed", "1"], "--as"),
         (vec!["--as", "client", capture, "--to", "a:1", "--jid", "a@b", "--password-file", "/none"], "/none"),
         (vec!["--as", "server", "/none.pcapng"], "/none.pcapng"),
         (vec!["--as", "server", capture, "--miss", "forward"], "--miss forward needs --to"),

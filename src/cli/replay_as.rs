@@ -21,67 +21,64 @@ use std::path::{Path, PathBuf};
 pub(super) struct AgentArgs {
     /// Play this peer's part against a living one
     #[arg(long = "as", value_name = "PEER")]
-    role: Role,
+    role: Option<Role>,
     /// Which session of the capture, if it holds several
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", requires = "role")]
     session: Option<u64>,
     /// XMPP is spoken on this port too, even where the beginning was not recorded (5222 is known)
-    #[arg(long, value_name = "PORT", value_delimiter = ',')]
+    #[arg(long, value_name = "PORT", value_delimiter = ',', requires = "role")]
     port: Vec<u16>,
     /// As client, or with --miss forward: the server to call
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", requires = "role")]
     to: Option<Upstream>,
     /// As client, or with --miss forward: whom to log in as there, whoever it was in the recording
-    #[arg(long, value_name = "JID")]
+    #[arg(long, value_name = "JID", requires = "role")]
     jid: Option<Jid>,
     /// As client, or with --miss forward: a file with the password in its first line
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "role")]
     password_file: Option<PathBuf>,
     /// TLS [default: starttls as client, off as server]
-    #[arg(long, value_name = "HOW")]
+    #[arg(long, value_name = "HOW", requires = "role")]
     tls: Option<ServerTls>,
     /// With --miss forward: TLS towards the server that is asked [default: starttls]
-    #[arg(long, value_name = "HOW")]
+    #[arg(long, value_name = "HOW", requires = "role")]
     to_tls: Option<ServerTls>,
     /// As client: believe only these authorities (PEM) about the server [default: the system's]
-    #[arg(long, value_name = "FILE", conflicts_with = "insecure_server")]
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure_server", requires = "role")]
     server_ca: Option<PathBuf>,
     /// As client: believe any certificate of the server: for a lab
-    #[arg(long)]
+    #[arg(long, requires = "role")]
     insecure_server: bool,
     /// As client: how fast: 1 (as recorded), 10 (ten times as fast), max, or step (Enter sends each stanza)
-    #[arg(long, value_name = "SPEED", default_value = "max", value_parser = parse_speed)]
+    #[arg(long, value_name = "SPEED", default_value = "max", value_parser = parse_speed, requires = "role")]
     speed: Speed,
     /// As client: how long to wait for what had come in the recording, such as 2s or 500ms
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration, requires = "role")]
     timeout: u64,
     /// As client: play so many at once, each under a resource of its own, and tell how long answers took
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000), requires = "role")]
     sessions: u16,
     /// As server: where to listen [default: 127.0.0.1:5222]
-    #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_listen)]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_listen, requires = "role")]
     listen: Option<SocketAddr>,
     /// As server: offer SCRAM too, with this password for everybody
-    #[arg(long, value_name = "PASSWORD")]
+    #[arg(long, value_name = "PASSWORD", requires = "role")]
     password: Option<String>,
     /// As server: what becomes of a request that was not recorded: error (service-unavailable), wait (no answer) or forward (--to is asked, as --jid)
-    #[arg(long, value_name = "HOW", default_value = "error")]
+    #[arg(long, value_name = "HOW", default_value = "error", requires = "role")]
     miss: Miss,
     /// As server: allow listening where other machines can connect
-    #[arg(long)]
+    #[arg(long, requires = "role")]
     allow_public: bool,
     /// As server: show this certificate (PEM) instead of minted ones
-    #[arg(long, value_name = "FILE", requires = "key")]
+    #[arg(long, value_name = "FILE", requires_all = ["role", "key"])]
     cert: Option<PathBuf>,
     /// As server: its private key (PEM)
-    #[arg(long, value_name = "FILE", requires = "cert")]
+    #[arg(long, value_name = "FILE", requires_all = ["role", "cert"])]
     key: Option<PathBuf>,
     /// As server: where the certificate authority is kept [default: $IQTAP_DATA_DIR, or else the user's data directory]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", requires = "role")]
     data_dir: Option<PathBuf>,
-    /// As client: tell the result as one JSON object
-    #[arg(long)]
-    json: bool,
 }
 
 pub(super) const EXAMPLE: &str = "Examples:
@@ -130,10 +127,12 @@ fn parse_speed(text: &str) -> Result<Speed, String> {
     }
 }
 
-pub(super) fn run(capture: &Path, args: AgentArgs) -> Result<(), Failure> {
+/// `json`: a client's result is told as one JSON object.
+pub(super) fn run(capture: &Path, json: bool, args: AgentArgs) -> Result<(), Failure> {
     match args.role {
-        Role::Client => client::run(capture, args),
-        Role::Server => server::run(capture, args),
+        Some(Role::Client) => client::run(capture, json, args),
+        Some(Role::Server) => server::run(capture, args),
+        None => Err(Failure::usage("whose part is to be played? --as client or --as server")),
     }
 }
 

@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-pub(super) fn run(capture: &Path, args: AgentArgs) -> Result<(), Failure> {
+pub(super) fn run(capture: &Path, json: bool, args: AgentArgs) -> Result<(), Failure> {
     if args.sessions > 1 && args.speed == Speed::Step {
         return Err(Failure::usage("--speed step is for one session, not for --sessions"));
     }
@@ -35,9 +35,9 @@ pub(super) fn run(capture: &Path, args: AgentArgs) -> Result<(), Failure> {
     let runtime = Runtime::new().map_err(|error| Failure::runtime(format!("no threads: {error}")))?;
     let resource = own.or_else(|| tape.asked.clone());
     let done = if args.sessions == 1 {
-        runtime.block_on(one(&client, tape, resource, args.json))
+        runtime.block_on(one(&client, tape, resource, json))
     } else {
-        runtime.block_on(many(client, tape, resource, args.sessions, args.json))
+        runtime.block_on(many(client, tape, resource, args.sessions, json))
     };
     runtime.shutdown_background(); // nobody waits for a line of stdin any more
     done
