@@ -206,6 +206,7 @@ impl Call {
                     steps.iter().for_each(|steps| (steps.show)(&element));
                     None
                 }
+                Say::Hold => None,
             };
             let (past, all) = actor.progress();
             progress(past, all);

@@ -37,6 +37,8 @@ pub enum Say {
     Wait(Timestamp),
     /// Ask the user whether to send this, then [`Actor::go`].
     Ask(Element),
+    /// The user was asked: ask again when something has come, or the user has said go.
+    Hold,
     /// It is over.
     Done,
 }
@@ -67,6 +69,8 @@ pub struct Actor {
     /// When the turn at hand was reached.
     reached: Option<Timestamp>,
     may_go: bool,
+    /// The user was asked about the turn at hand.
+    has_asked: bool,
     /// Our requests under way, by the id they went out with: which turn, and when.
     asked: BTreeMap<String, (usize, Timestamp)>,
     /// What ids are made from.
@@ -93,8 +97,8 @@ impl Actor {
         let secrets = tape.turns.iter().zip(&fates).filter(|pair| secret(*pair)).count() as u64;
         let report = Report { left_out: secrets, ..Report::default() };
         let salt = salt.to_owned();
-        let (at, low, reached, may_go, asked, ids, first, counted) = Default::default();
-        Self { tape, pace, ties, at, fates, low, reached, may_go, asked, salt, ids, first, counted, report }
+        let (at, low, reached, may_go, has_asked, asked, ids, first, counted) = Default::default();
+        Self { tape, pace, ties, at, fates, low, reached, may_go, has_asked, asked, salt, ids, first, counted, report }
     }
 
     /// The user says go.
@@ -229,8 +233,12 @@ impl Actor {
             return None;
         }
         if self.pace.step && !std::mem::take(&mut self.may_go) {
+            if std::mem::replace(&mut self.has_asked, true) {
+                return Some(Say::Hold);
+            }
             return Some(Say::Ask(self.ties.to_live(&turn.element)));
         }
+        self.has_asked = false;
         let recorded = turn.element.attr("id");
         let id = match (recorded, answered) {
             (None, _) => None,

@@ -262,7 +262,9 @@ fn time_passes_as_recorded_or_faster_or_by_steps() {
     sends(&mut actor, 100_008, "<message/>");
     let mut actor = Actor::new(tape, ME, None, "s", Pace { step: true, ..AT_ONCE });
     assert_eq!(actor.next(Timestamp(0)), Say::Ask(xml("<presence/>")));
-    assert_eq!(actor.next(Timestamp(0)), Say::Ask(xml("<presence/>")));
+    // Something comes meanwhile: nobody is asked twice.
+    actor.came(Timestamp(0), &xml("<message><body>news</body></message>"));
+    assert_eq!(actor.next(Timestamp(0)), Say::Hold);
     actor.go();
     sends(&mut actor, 1, "<presence/>");
     assert_eq!(actor.next(Timestamp(2)), Say::Ask(xml("<message/>")));
@@ -408,7 +410,7 @@ fn an_actor_and_a_mock_of_one_tape_agree() {
         match actor.next(Timestamp(now)) {
             Say::Send(element) => mock.came(&element, &mut out),
             Say::Done => break,
-            Say::Wait(_) | Say::Ask(_) => panic!("it waits for what the mock has not said"),
+            Say::Wait(_) | Say::Ask(_) | Say::Hold => panic!("it waits for what the mock has not said"),
         }
     }
     let report = actor.finish();
