@@ -39,6 +39,7 @@ pub mod cli;
 pub mod config;
 pub mod inspect;
 pub mod keep;
+pub mod login;
 pub mod loopback;
 pub mod net;
 pub mod play;

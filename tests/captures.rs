@@ -1,12 +1,22 @@
 //! The samples in `captures/`: our reader and Wireshark's read them all, nothing secret or private is in them, and the scripts beside them
 //! still make them.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
-#![expect(clippy::print_stderr, reason = "a test that cannot run says why")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that cannot go on must stop, and says why"
+)]
+
+mod peers;
 
 use iqtap::capture::read::{Ended, Event, ItemKind, Options, Reader, Story};
 use iqtap::session::{Dir, Fate};
-use std::collections::BTreeSet;
+use peers::{Capture, Mock, pairs, play, run};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -143,6 +153,60 @@ fn wireshark_finds_nothing_wrong_with_them() {
         // A lone end tag is malformed to its XML dissector, which reads each packet alone.
         assert_eq!(tshark(&["-Y", "(_ws.malformed && !xmpp.stream_end) || tcp.analysis.flags"]), "", "{name}");
         assert!(tshark(&["-Y", "xmpp.iq"]).lines().count() > 3, "{name}");
+    }
+}
+
+/// Its pairs of requests and answers, and what it thinks was not answered, are ours.
+#[test]
+fn wireshark_and_we_know_the_same_answers() {
+    if !has("tshark") {
+        return;
+    }
+    for name in samples() {
+        let few = if name == "sm-resume.pcapng" || name == "rewritten-by-script.pcapng" { 2 } else { 4 };
+        let agreed = pairs(&Capture(&folder().join(&name)), &[]);
+        assert!(agreed >= few, "{name}: {agreed} pairs");
+    }
+}
+
+/// The rules over each of them: what its name says, and nothing else.
+#[test]
+fn each_is_checked() {
+    for name in samples() {
+        let broken: &[(&str, u64)] = match name.as_str() {
+            "broken-iqs-enforced.pcapng" => &[("rule1", 2), ("rule2", 1), ("rule5", 1), ("rule6", 1), ("rule7", 1)],
+            "seven-broken-iqs.pcapng" => {
+                &[("rule1", 1), ("rule2", 1), ("rule3", 1), ("rule4", 1), ("rule5", 1), ("rule6", 1), ("rule7", 1)]
+            }
+            "forged-result.pcapng" => &[("iq-spoof", 1), ("push-spoof", 1)],
+            _ => &[],
+        };
+        let sample = folder().join(&name);
+        let (code, out, err) = run(&["check", sample.to_str().unwrap(), "--as", "json", "--iq-timeout", "400ms"]);
+        assert_eq!(code, Some(i32::from(!broken.is_empty())), "{name}: {out}{err}");
+        let mut found = BTreeMap::<String, u64>::new();
+        for line in out.lines() {
+            let event: Value = serde_json::from_str(line).unwrap();
+            for finding in event["findings"].as_array().into_iter().flatten() {
+                *found.entry(finding["code"].as_str().unwrap().to_owned()).or_default() += 1;
+            }
+        }
+        let broken = broken.iter().map(|(rule, count)| ((*rule).to_owned(), *count)).collect();
+        assert_eq!(found, broken, "{name}: {out}");
+    }
+}
+
+/// Its two parts play with each other, and nobody misses anything: a session with neither the client nor the server it was recorded of.
+#[test]
+fn each_plays_with_itself() {
+    for name in samples() {
+        let session: &[&str] = if name == "broken-iqs-enforced.pcapng" { &["--session", "2"] } else { &[] };
+        let sample = folder().join(&name);
+        let mut mock = Mock::run(&sample, session);
+        let args = [&["--tls", "off", "--timeout", "2s", "--json"], session].concat();
+        let told = play(&sample, mock.port, "romeo@montague.example", "any", &args).ends(0).json();
+        assert_eq!(told["same"], true, "{name}: {told}");
+        assert!(mock.stop().success(), "{name}");
     }
 }
 

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 const ROOMS: &[(&str, &[&str])] = &[
     ("xml", &[]),
     ("xmpp", &["xml"]),
+    ("login", &["xml", "xmpp"]),
     ("rules", &["xml", "xmpp"]),
     ("keep", &[]),
     ("answer", &["xml", "xmpp", "keep"]),
@@ -23,15 +24,21 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("inspect", &["xml", "xmpp", "rules", "script", "session"]),
     ("play", &["xml", "xmpp", "rules", "keep", "script", "policy", "session", "config", "store"]),
     ("versus", &["xml", "xmpp", "rules", "script", "policy", "session", "capture", "play"]),
-    ("replay", &["xml", "xmpp", "rules", "keep", "policy", "session", "config", "store", "capture", "play"]),
-    ("loopback", &["xml", "xmpp"]),
-    ("net", &["xml", "xmpp", "rules", "keep", "script", "policy", "session", "config", "store", "capture"]),
+    ("replay", &["xml", "xmpp", "login", "rules", "keep", "policy", "session", "config", "store", "capture", "play"]),
+    ("loopback", &["xml", "xmpp", "login"]),
+    (
+        "net",
+        &[
+            "xml", "xmpp", "login", "rules", "keep", "script", "policy", "session", "config", "store", "capture",
+            "replay",
+        ],
+    ),
     ("web", &["xmpp", "rules", "session", "inspect", "net"]),
     (
         "cli",
         &[
-            "xml", "xmpp", "rules", "keep", "answer", "script", "policy", "session", "config", "store", "capture",
-            "inspect", "replay", "play", "versus", "loopback", "net", "web",
+            "xml", "xmpp", "login", "rules", "keep", "answer", "script", "policy", "session", "config", "store",
+            "capture", "inspect", "replay", "play", "versus", "loopback", "net", "web",
         ],
     ),
     ("main", &["cli"]),

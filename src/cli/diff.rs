@@ -99,18 +99,14 @@ fn conclusion(found: &Diff) -> String {
     if changes > 0 {
         parts.push(format!(
             "{} in {with} of {}",
-            counted(changes, "difference"),
-            counted(found.pairings.len(), "session")
+            print::counted(changes, "difference"),
+            print::counted(found.pairings.len(), "session")
         ));
     }
     if alone > 0 {
-        parts.push(format!("{} in one of the captures only", counted(alone, "session")));
+        parts.push(format!("{} in one of the captures only", print::counted(alone, "session")));
     }
     parts.join(", ")
-}
-
-fn counted(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// All of it, for people.

@@ -17,6 +17,7 @@ mod record;
 mod recorded;
 mod redact;
 mod replay;
+mod replay_as;
 mod rules;
 mod run;
 mod script;

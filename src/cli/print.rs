@@ -1,6 +1,7 @@
 //! Text for people: stdout and stderr, with colours where they are wanted. A reader that has gone is no error.
 
 use anstream::{AutoStream, ColorChoice};
+use std::fmt::Display;
 use std::io::{IsTerminal, Write, stderr};
 
 /// A piece of text on stdout.
@@ -12,6 +13,12 @@ pub(super) fn out(text: &str) {
 /// A piece of text on stderr: what people read while stdout may go to a program.
 pub(super) fn aside(text: &str) {
     let _ = anstream::stderr().lock().write_all(text.as_bytes());
+}
+
+/// `1 session`, `2 sessions`.
+pub(super) fn counted(number: impl Display, noun: &str) -> String {
+    let number = number.to_string();
+    format!("{number} {noun}{}", if number == "1" { "" } else { "s" })
 }
 
 /// The last word of a command that failed.

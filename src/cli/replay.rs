@@ -1,12 +1,12 @@
-//! `iqtap replay`: recorded sessions once more, under today's policy.
+//! `iqtap replay`: recorded sessions once more, under today's policy; with `--as` one peer's part of them (`replay_as`).
 
 mod tell;
 
 use super::one_liners::OneLiners;
 use super::run::parse_mode;
-use super::{Failure, print};
+use super::{Failure, captures, replay_as};
 use crate::answer;
-use crate::capture::read::{Options, Reader};
+use crate::capture::read::Options;
 use crate::config::{Config, parse_duration};
 use crate::keep::{Change, Op, Store};
 use crate::policy::{ClientTls, ServerTls, SmMode};
@@ -14,8 +14,7 @@ use crate::replay::rerun::{Law, Tape, replay};
 use crate::rules::{Mode, Modes};
 use crate::store::{FileStore, MemoryStore};
 use bytes::Bytes;
-use std::fs::{self, File};
-use std::io::{Read, stdin};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,45 +22,47 @@ use std::sync::Arc;
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(super) struct Args {
-    /// A capture that `iqtap run --record` has made; - is stdin
+    /// A capture that `iqtap run --record` has made (with --as also one of tcpdump or Wireshark, with XMPP in the clear); - is stdin
     #[arg(value_name = "CAPTURE")]
     capture: PathBuf,
     /// Today's settings (iqtap.example.toml has every key); the command line has the last word
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "role")]
     config: Option<PathBuf>,
     #[command(flatten)]
     policy: Policy,
     /// What is kept beyond sessions: a copy of it is read, nothing is written [default: nothing is kept]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "role")]
     store: Option<PathBuf>,
     /// Print what differs as JSON, one object per line
     #[arg(long)]
     json: bool,
+    #[command(flatten, next_help_heading = "One peer's part, against a living peer")]
+    agents: replay_as::AgentArgs,
 }
 
 /// What sessions do, as `iqtap run` takes it.
 #[derive(Debug, clap::Args)]
 struct Policy {
     /// TLS towards clients [default: require]
-    #[arg(long, value_name = "HOW")]
+    #[arg(long, conflicts_with = "role", value_name = "HOW")]
     client_tls: Option<ClientTls>,
     /// TLS towards the server [default: starttls]
-    #[arg(long, value_name = "HOW")]
+    #[arg(long, conflicts_with = "role", value_name = "HOW")]
     server_tls: Option<ServerTls>,
     /// What to do about IQs that break the rules: off, report or enforce [default: report]
-    #[arg(long, value_name = "MODE", value_parser = parse_mode)]
+    #[arg(long, conflicts_with = "role", value_name = "MODE", value_parser = parse_mode)]
     rules: Option<Mode>,
     /// Who answers a namespace, as for `iqtap run`. Several may be given
-    #[arg(long, value_name = "NAMESPACE=MODE", value_parser = answer::choice::read)]
+    #[arg(long, conflicts_with = "role", value_name = "NAMESPACE=MODE", value_parser = answer::choice::read)]
     answer: Vec<(String, answer::Mode)>,
     /// How long an IQ may go unanswered, such as 2s or 500ms [default: 60s]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, conflicts_with = "role", value_name = "TIME", value_parser = parse_duration)]
     iq_timeout: Option<u64>,
     /// Stream management: translate its counts, or do not offer it [default: translate]
-    #[arg(long, value_name = "HOW")]
+    #[arg(long, conflicts_with = "role", value_name = "HOW")]
     sm: Option<SmMode>,
     /// A Rhai script; several run in the order given
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, conflicts_with = "role", value_name = "FILE")]
     script: Vec<PathBuf>,
     /// Run those without a file behind them, in the order of the command line
     #[command(flatten)]
@@ -72,11 +73,15 @@ const HELP: &str = "Examples:
   iqtap replay s.pcapng --config iqtap.toml         would today's configuration do as it did then?
   iqtap replay s.pcapng --script new.rhai           what would a script have changed?
   iqtap replay s.pcapng --rules enforce --json      what would enforcing the rules have changed?
+  iqtap replay --as client s.pcapng --to localhost:5222 --jid test@localhost --password-file pw --tls off
+  iqtap replay --as client s.pcapng --to xmpp.example.org:5222 --jid test@example.org --password-file pw --sessions 50
+  iqtap replay --as server s.pcapng --listen 127.0.0.1:5222
 
-All that came in comes in once more, with the same time between. What would be sent is compared with what was sent; secrets
+Without --as all that came in comes in once more, with the same time between. What would be sent is compared with what was sent; secrets
 are replaced in captures, and so they are here. Give the settings of the recording (TLS too), but for what you want to try.
+With --as one peer's part is played, against a living one: of iqtap's own captures as it stands on the client's leg.
 
-Exit codes: 0 the same is sent, 1 something else is, 2 usage or configuration, 3 the capture or a session in it cannot be replayed.";
+Exit codes: 0 the same is sent (--as client: all comes as recorded), 1 something else, 2 usage or configuration, 3 the capture or a session in it cannot be replayed.";
 
 impl Policy {
     /// Puts this on top of a file's settings.
@@ -98,6 +103,12 @@ impl Policy {
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
+    if let Some(role) = args.agents.role {
+        if !args.policy.one_liners.0.is_empty() {
+            return Err(Failure::usage("with --as nothing is judged: --drop, --reject and --modify are not for it"));
+        }
+        return replay_as::run(role, &args.capture, args.json, args.agents);
+    }
     let mut config = match &args.config {
         Some(path) => Config::from_file(path).map_err(Failure::usage)?,
         None => Config::default(),
@@ -107,7 +118,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let store = args.store.as_deref().map_or_else(|| Ok(MemoryStore::new()), kept)?;
     let (name, tape) = read(&args.capture)?;
     for trouble in &tape.troubles {
-        print::aside(&format!("iqtap: {name}: {trouble}\n"));
+        captures::complain(&args.capture, trouble);
     }
     if tape.sessions() == 0 {
         let why = if tape.foreign > 0 {
@@ -127,15 +138,8 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
 
 /// Reads a capture; gives its name, too.
 fn read(path: &Path) -> Result<(String, Tape), Failure> {
-    let (name, source): (String, Box<dyn Read>) = if path == Path::new("-") {
-        ("stdin".to_owned(), Box::new(stdin().lock()))
-    } else {
-        let file = File::open(path).map_err(|why| Failure::runtime(format!("{}: {why}", path.display())))?;
-        (path.display().to_string(), Box::new(file))
-    };
-    let reader = Reader::new(source, &Options::default());
-    let reader = reader.map_err(|why| Failure::runtime(format!("{name}: {why}")))?;
-    Ok((name, Tape::read(reader)))
+    let capture = captures::open(path, &Options::default())?;
+    Ok((captures::shown(path), Tape::read(capture)))
 }
 
 /// What a store holds: of a copy, for whoever opens one may have to mend it.

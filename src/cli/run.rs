@@ -281,7 +281,7 @@ async fn at_once(second: impl Future<Output = ()>) {
 }
 
 /// Done when the user has asked `count` times to stop. Listens from now on.
-fn signals(count: usize) -> io::Result<impl Future<Output = ()>> {
+pub(super) fn signals(count: usize) -> io::Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     #[cfg(unix)]

@@ -3,9 +3,9 @@
 //! Takes accounts that have logged in and stanzas for them, gives addresses and deliveries. Everything is bounded:
 //! accounts, resources, what waits for a slow reader, what is stored. Must not hold its lock while waiting.
 
-use super::SAMPLE_ACCOUNTS;
 use super::roster::{Item, Roster};
-use super::sasl::{Account, Samples};
+use super::{SAMPLE_ACCOUNTS, SAMPLE_PASSWORD};
+use crate::login::{Account, Keys};
 use crate::xml::{Element, Scope, write_element};
 use crate::xmpp::jid::{BareJid, FullJid};
 use crate::xmpp::{Condition, StanzaError};
@@ -112,7 +112,7 @@ pub(super) type Accounts = BTreeMap<BareJid, Entry>;
 #[derive(Debug)]
 pub(super) struct Hub {
     domains: Vec<DomainPart>,
-    samples: Samples,
+    samples: Keys,
     random: RandomState,
     tokens: AtomicU64,
     accounts: Mutex<Accounts>,
@@ -127,7 +127,8 @@ impl Hub {
         let salt = random.hash_one("salt").to_be_bytes();
         Ok(Self {
             domains: domains.iter().map(parse).collect::<io::Result<_>>()?,
-            samples: Samples::derive(&salt).map_err(|e| invalid(e.to_string()))?,
+            samples: Keys::derive(SAMPLE_PASSWORD, &salt, Some(&SAMPLE_ACCOUNTS))
+                .map_err(|e| invalid(e.to_string()))?,
             random,
             tokens: AtomicU64::new(0),
             accounts: Mutex::default(),
@@ -140,7 +141,7 @@ impl Hub {
     }
 
     /// The sample accounts' keys.
-    pub(super) fn samples(&self) -> &Samples {
+    pub(super) fn samples(&self) -> &Keys {
         &self.samples
     }
 

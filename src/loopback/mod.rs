@@ -16,7 +16,6 @@ mod hub;
 mod iq;
 mod presence;
 mod roster;
-mod sasl;
 mod stanza;
 mod stream;
 

@@ -7,8 +7,8 @@
 //! stanza means.
 
 use super::hub::{Hub, Inbox, Outlet, outlet};
-use super::sasl::{Account, Exchange, MECHANISMS, Progress};
 use super::stanza::Live;
+use crate::login::{Account, Doors, Exchange, Progress};
 use crate::xml::{Element, ItemKind, Limits, Scanner, Scope, Step, normalise, parse_element, write_element};
 use crate::xmpp::error::error_reply;
 use crate::xmpp::{Condition, Header, StanzaError, StreamCondition, StreamError, ns};
@@ -16,6 +16,8 @@ use bytes::{Bytes, BytesMut};
 use jid::DomainPart;
 use std::sync::Arc;
 
+/// The mechanisms offered, best first.
+const MECHANISMS: [&str; 3] = ["SCRAM-SHA-1", "PLAIN", "ANONYMOUS"];
 /// Past this much unsent, [`Stream::feed`] rests.
 const HIGH_BYTES: usize = 256 * 1024;
 /// Failed logins on one stream (RFC 6120 §6.4.5: between two and five).
@@ -238,11 +240,11 @@ impl Stream {
         if element.ns != ns::SASL {
             return self.refuse(StreamCondition::UnsupportedStanzaType, "log in first");
         }
+        let guest = || format!("guest-{}", self.hub.token());
+        let doors = Doors { mechanisms: &MECHANISMS, keys: Some(self.hub.samples()), guest: &guest };
         let progress = match (element.name.as_str(), exchange) {
-            ("auth", _) => {
-                Exchange::begin(&self.hub, &domain, element.attr("mechanism").unwrap_or(""), &element.text())
-            }
-            ("response", Some(exchange)) => exchange.go_on(&self.hub, &domain, &element.text()),
+            ("auth", _) => Exchange::begin(&doors, &domain, element.attr("mechanism").unwrap_or(""), &element.text()),
+            ("response", Some(exchange)) => exchange.go_on(&doors, &domain, &element.text()),
             ("abort", _) => Progress::Failed("aborted", "aborted by the client"),
             _ => Progress::Failed("malformed-request", "no exchange is under way"),
         };

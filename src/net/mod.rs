@@ -9,6 +9,7 @@
 //! ```
 //! Takes a [`Setup`], gives a running [`Server`]. Must not look into XMPP: what a byte means is the core's business.
 
+pub mod agents;
 pub mod ca;
 mod clock;
 mod dial;

@@ -44,7 +44,7 @@ pub(crate) fn check_pairs(capture: &Capture<'_>, options: &[&str]) {
 }
 
 /// The same; gives how many requests they agree on.
-fn pairs(capture: &Capture<'_>, options: &[&str]) -> usize {
+pub(crate) fn pairs(capture: &Capture<'_>, options: &[&str]) -> usize {
     let fields = ["frame.number", "tcp.stream", "xmpp.type", "xmpp.id", "xmpp.response_in"];
     let fields: Vec<&str> = fields.iter().flat_map(|field| ["-e", *field]).collect();
     let lines = capture.tshark(&[options, &["-2", "-Y", "xmpp.iq", "-T", "fields"], &fields[..]].concat());

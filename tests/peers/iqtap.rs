@@ -96,7 +96,7 @@ impl Drop for Iqtap {
 
 /// The port, if this is the line that tells: `iqtap 0.1.0 listens on 127.0.0.1:40000`, or the log's `listening
 /// listen=127.0.0.1:40000`.
-fn listening(line: &str) -> Option<u16> {
+pub(super) fn listening(line: &str) -> Option<u16> {
     let (_, address) = line.split_once(" listens on ").or_else(|| line.split_once(" listening listen="))?;
     address.trim().rsplit_once(':')?.1.parse().ok()
 }

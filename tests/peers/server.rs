@@ -65,7 +65,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    fn start(make: Make) -> Self {
+    /// One that nobody shares, without a past.
+    pub(crate) fn start(make: Make) -> Self {
         // A free port may be somebody else's before the server has it.
         let mut failures = Vec::new();
         for _ in 0..3 {

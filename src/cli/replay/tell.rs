@@ -56,11 +56,12 @@ impl Telling<'_> {
         let name = self.name;
         if differ > 0 {
             let all: usize = sessions.iter().map(|outcome| outcome.differences.len()).sum();
-            let message = format!("{name}: {} in {}", counted(all, "difference"), counted(differ, "session"));
+            let message =
+                format!("{name}: {} in {}", print::counted(all, "difference"), print::counted(differ, "session"));
             return Err(Failure { code: 1, message });
         }
         if spoilt > 0 {
-            return Err(Failure::runtime(format!("{name}: {} cannot be replayed", counted(spoilt, "session"))));
+            return Err(Failure::runtime(format!("{name}: {} cannot be replayed", print::counted(spoilt, "session"))));
         }
         if damaged {
             return Err(Failure::runtime(format!("{name}: it is damaged; what could be read was replayed")));
@@ -110,20 +111,20 @@ impl Telling<'_> {
         let differences = sum(|outcome| outcome.differences.len());
         let verdict = match differences {
             0 => "the same is sent".to_owned(),
-            _ => counted(differences, "difference"),
+            _ => print::counted(differences, "difference"),
         };
-        let sessions = counted(played.len(), "session");
-        let mut text = format!("{sessions}: {} came in, {} were sent: {verdict}", counted(ins, "item"), outs);
+        let sessions = print::counted(played.len(), "session");
+        let mut text = format!("{sessions}: {} came in, {} were sent: {verdict}", print::counted(ins, "item"), outs);
         let renamed = sum(|outcome| outcome.renamed);
         if renamed > 0 {
-            let _ = write!(text, ", but for {} that iqtap makes up", counted(renamed, "id"));
+            let _ = write!(text, ", but for {} that iqtap makes up", print::counted(renamed, "id"));
         }
         text.push('\n');
         let stored = sum(|outcome| outcome.stored);
         if stored > 0 {
             let of =
                 if self.with_store { "of a copy of the store" } else { "of a store that is empty at first (--store)" };
-            let _ = writeln!(text, "{} of what is sent now comes {of}", counted(stored, "item"));
+            let _ = writeln!(text, "{} of what is sent now comes {of}", print::counted(stored, "item"));
         }
         text
     }
@@ -194,8 +195,4 @@ fn shown(bytes: &[u8]) -> String {
         shown.push('…');
     }
     shown
-}
-
-fn counted(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }

@@ -132,13 +132,14 @@ fn text(trial: &Trial) -> String {
     }
     for hook in &trial.hooks {
         let (script, name, runs, errors) = (shown(&hook.script), hook.hook, hook.runs, hook.errors);
-        let errors = if errors > 0 { format!(", {BAD}{}{BAD:#}", counted(errors, "error")) } else { String::new() };
+        let errors =
+            if errors > 0 { format!(", {BAD}{}{BAD:#}", print::counted(errors, "error")) } else { String::new() };
         let skipped = if hook.skipped > 0 { format!(", {} skipped", hook.skipped) } else { String::new() };
         let mean = hook.nanos.checked_div(hook.runs).unwrap_or_default() / 1000;
-        let _ = writeln!(out, "{script} {name}: {}{errors}{skipped}, {mean} us each", counted(runs, "run"));
+        let _ = writeln!(out, "{script} {name}: {}{errors}{skipped}, {mean} us each", print::counted(runs, "run"));
     }
-    let (stanzas, otherwise) = (counted(trial.stanzas, "stanza"), trial.otherwise.len());
-    let _ = write!(out, "{}, {stanzas}: ", counted(trial.sessions, "session"));
+    let (stanzas, otherwise) = (print::counted(trial.stanzas, "stanza"), trial.otherwise.len());
+    let _ = write!(out, "{}, {stanzas}: ", print::counted(trial.sessions, "session"));
     let _ = if otherwise == 0 {
         write!(out, "{GOOD}all became what they became then{GOOD:#}")
     } else {
@@ -157,10 +158,6 @@ fn text(trial: &Trial) -> String {
     }
     out.push('\n');
     out
-}
-
-fn counted(number: u64, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// How often what became what: `passed -> dropped`.

@@ -116,12 +116,12 @@ fn books(args: &Args) -> Result<Vec<PathBuf>, Failure> {
 fn conclude(args: &Args, outcomes: &[Outcome]) -> Result<(), Failure> {
     let broken = outcomes.iter().filter(|outcome| matches!(outcome.played, Played::Broken(_))).count();
     let failed = outcomes.iter().filter(|outcome| matches!(outcome.played, Played::Failed { .. })).count();
-    let all = counted(outcomes.len(), "playbook");
+    let all = print::counted(outcomes.len(), "playbook");
     let message = match (failed, broken) {
         (0, 0) => {
             let plays: usize = outcomes.iter().map(Outcome::plays).sum();
             let hold = if outcomes.len() == 1 { "holds" } else { "hold" };
-            let line = format!("{all} {hold}, {}\n", counted(plays, "play"));
+            let line = format!("{all} {hold}, {}\n", print::counted(plays, "play"));
             if args.json {
                 print::aside(&line)
             } else {
@@ -134,9 +134,4 @@ fn conclude(args: &Args, outcomes: &[Outcome]) -> Result<(), Failure> {
         (failed, broken) => format!("of {all} {failed} failed, {broken} cannot be read"),
     };
     Err(Failure { code: if broken > 0 { 2 } else { 1 }, message })
-}
-
-/// `1 playbook`, `2 playbooks`.
-fn counted(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
