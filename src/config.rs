@@ -4,6 +4,7 @@
 //! command line. Nothing in a file is ignored: an unknown key is an error.
 
 mod answers;
+mod changes;
 mod duration;
 mod keys;
 mod record;

@@ -5,7 +5,7 @@
 
 mod net_support;
 
-use net_support::{Peer, joined};
+use net_support::{DOMAIN, Peer, connector, joined, name, soon};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 /// A running `iqtap run`, killed at the end, and the lines that it prints.
 struct Running {
@@ -24,11 +24,17 @@ struct Running {
 
 impl Running {
     fn start(upstream: SocketAddr, script: &Path, more: &[&str]) -> Self {
-        let quiet = more.contains(&"--quiet"); // without a greeting
+        let upstream = upstream.to_string();
+        let clear = ["--client-tls", "off", "--server-tls", "off"];
+        let with = ["--upstream", &upstream, "--script", script.to_str().unwrap()];
+        Self::by(&[&clear[..], &with, more].concat())
+    }
+
+    fn by(arguments: &[&str]) -> Self {
+        let quiet = arguments.contains(&"--quiet"); // without a greeting
         let mut child = Command::new(env!("CARGO_BIN_EXE_iqtap"))
-            .args(["run", "--listen", "127.0.0.1:0", "--client-tls", "off", "--server-tls", "off"])
-            .args(["--upstream", &upstream.to_string(), "--script", script.to_str().unwrap()])
-            .args(more)
+            .args(["run", "--listen", "127.0.0.1:0"])
+            .args(arguments)
             .envs([("NO_COLOR", "1"), ("TZ", "UTC"), ("RUST_LOG", if quiet { "iqtap=debug" } else { "info" })])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -100,13 +106,13 @@ async fn scripts_are_edited_while_a_session_talks() {
     let mut peers = joined(running.address, &upstream).await;
     marked(&mut peers, "v1").await;
     std::fs::write(&script, marking(2)).unwrap();
-    let said = running.line("scripts reloaded");
-    assert!(said.ends_with(&format!("scripts reloaded: {} (policy 2)", script.display())), "{said}");
+    let said = running.line("reloaded");
+    assert!(said.ends_with(&format!("reloaded: {} (policy 2)", script.display())), "{said}");
     marked(&mut peers, "v2").await;
     let broken = "fn on_message(m) {\n    m.set_text(\n}\n";
     std::fs::write(&script, broken).unwrap();
     let said = running.line("not reloaded");
-    let place = format!("scripts not reloaded: {}:3:1: ", script.display());
+    let place = format!("not reloaded: {}:3:1: ", script.display());
     assert!(said.contains(&place) && said.ends_with(" stays in force (policy 2)"), "{said}");
     let since = said.split_once("; the version of ").unwrap().1.split_once(' ').unwrap().0;
     assert!(since.len() == 8 && since.split(':').all(|part| part.parse::<u8>().is_ok()), "{said}");
@@ -164,4 +170,76 @@ async fn programs_are_told_as_json_and_who_wants_warnings_only_of_failures() {
     let said = quiet.line("reload");
     assert!(said.contains("reload_failed") && said.contains("cannot be read"), "{said}");
     assert!(!quiet.rest().contains("reload"));
+}
+
+/// A certificate and its key, in these two files.
+fn certify(certificate: &Path, key: &Path) {
+    let own = rcgen::generate_simple_self_signed([DOMAIN.to_owned()]).unwrap();
+    std::fs::write(certificate, own.cert.pem()).unwrap();
+    std::fs::write(key, own.signing_key.serialize_pem()).unwrap();
+}
+
+/// Somebody who believes this certificate only; `None` if another one was shown.
+async fn believer(address: SocketAddr, certificate: &Path) -> Option<Peer> {
+    let tcp = TcpStream::connect(address).await.unwrap();
+    soon(connector(certificate, true, &[]).connect(name(DOMAIN), tcp)).await.ok().map(Peer::new)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hangup_reads_the_configuration_and_the_certificates_while_sessions_live() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let (certificate, key, old) = (path("c.crt"), path("c.key"), path("old.crt"));
+    certify(&certificate, &key);
+    std::fs::copy(&certificate, &old).unwrap();
+    let server = upstream.local_addr().unwrap();
+    let settings = |upstream: SocketAddr, rest: &str| {
+        let tls = "client_tls = 'direct'\nserver_tls = 'off'\ncert = 'c.crt'\nkey = 'c.key'\n";
+        std::fs::write(path("iqtap.toml"), format!("upstream = '{upstream}'\n{tls}{rest}")).unwrap();
+    };
+    settings(server, "");
+    let mut running = Running::by(&["--config", path("iqtap.toml").to_str().unwrap()]);
+    let mut client = believer(running.address, &old).await.unwrap();
+    let (mut server, ()) = tokio::join!(
+        async {
+            let mut server = Peer::new(soon(upstream.accept()).await.unwrap().0);
+            server.serve_login().await;
+            server
+        },
+        client.log_in()
+    );
+    client.send("<iq type='get' id='childless-1'/>").await;
+    server.expect("childless-1").await;
+
+    let moved = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    certify(&certificate, &key);
+    settings(moved.local_addr().unwrap(), "json = true\n[rules]\ndefault = 'enforce'\n");
+    running.signal("-HUP");
+    let said = running.line("reloaded");
+    assert!(said.contains("iqtap.toml") && said.contains("c.crt") && said.contains("(policy 2)"), "{said}");
+    assert!(said.ends_with("; taken over when iqtap is started again: json"), "{said}");
+    // Who lives goes on with its server, under the new rules.
+    client.send("<iq type='get' id='childless-2'/><presence id='p'/>").await;
+    client.expect("<bad-request").await;
+    assert!(!server.expect("id='p'").await.contains("childless-2"));
+    // Who comes sees the new certificate, and the new server.
+    assert!(believer(running.address, &old).await.is_none());
+    let mut next = believer(running.address, &certificate).await.unwrap();
+    let login = async { Peer::new(soon(moved.accept()).await.unwrap().0).serve_login().await };
+    tokio::join!(next.log_in(), login);
+
+    // What is broken changes nothing, and is told.
+    for (broken, words) in [("c.crt", "c.crt: "), ("iqtap.toml", "iqtap.toml:1:")] {
+        let whole = std::fs::read(path(broken)).unwrap();
+        std::fs::write(path(broken), "nonsense").unwrap();
+        running.signal("-HUP");
+        let said = running.line("not reloaded");
+        assert!(said.contains(words) && said.ends_with("stays in force (policy 2)"), "{said}");
+        std::fs::write(path(broken), whole).unwrap();
+        assert!(believer(running.address, &certificate).await.is_some());
+        client.send("<iq type='get' id='childless-3'/>").await;
+        client.expect("<bad-request").await;
+    }
+    running.rest();
 }

@@ -474,19 +474,19 @@ fn a_reload_is_no_sessions_and_only_failures_are_warnings() {
         let mut printer = Printer::new(options, Box::new(paper.clone()));
         let [before, now] = [1_700_000_000_001_000, 1_700_000_010_001_000].map(Timestamp);
         let files = ["a.rhai", "b\u{1b}[2J.rhai"].map(PathBuf::from);
-        printer.reloaded(before, &files, 2).unwrap();
-        printer.reloaded(before, &[], 3).unwrap();
+        printer.reloaded(before, &files, 2, &[]).unwrap();
+        printer.reloaded(before, &[], 3, &["listen", "record"]).unwrap();
         let why = NotReloaded { path: &files[0], line: 2, column: 13, reason: "no\nway", policy: 3, since: before };
         printer.not_reloaded(now, why).unwrap();
         printer.not_reloaded(now, NotReloaded { line: 0, column: 0, ..why }).unwrap();
         paper.text()
     };
     let failures = "\
-        23:13:30.001  ────────  scripts not reloaded: a.rhai:2:13: no\\u{a}way; the version of 23:13:20 stays in force (policy 3)\n\
-        23:13:30.001  ────────  scripts not reloaded: a.rhai: no\\u{a}way; the version of 23:13:20 stays in force (policy 3)\n";
+        23:13:30.001  ────────  not reloaded: a.rhai:2:13: no\\u{a}way; the version of 23:13:20 stays in force (policy 3)\n\
+        23:13:30.001  ────────  not reloaded: a.rhai: no\\u{a}way; the version of 23:13:20 stays in force (policy 3)\n";
     let successes = "\
-        23:13:20.001  ────────  scripts reloaded: a.rhai, b\\u{1b}[2J.rhai (policy 2)\n\
-        23:13:20.001  ────────  scripts reloaded: none (policy 3)\n";
+        23:13:20.001  ────────  reloaded: a.rhai, b\\u{1b}[2J.rhai (policy 2)\n\
+        23:13:20.001  ────────  reloaded: no file (policy 3); taken over when iqtap is started again: listen, record\n";
     assert_eq!(printed(options()), format!("{successes}{failures}"));
     assert_eq!(printed(PrinterOptions { quiet: true, ..options() }), failures);
     let json = printed(PrinterOptions { json: true, ..options() });

@@ -47,12 +47,12 @@ async fn both_legs_keys_are_written_behind_what_is_there() {
     let [outside, inside] = [Arc::<Lines>::default(), Arc::<Lines>::default()];
     let acceptor = acceptor(&inside);
     let lab = Lab::start(|setup, directory| {
-        (setup.route.client_tls, setup.route.server_tls) = (ClientTls::Direct, ServerTls::Direct);
-        setup.trust = Trust::Anybody;
+        (setup.terms.route.client_tls, setup.terms.route.server_tls) = (ClientTls::Direct, ServerTls::Direct);
+        setup.terms.trust = Trust::Anybody;
         let file = directory.join("keys");
         fs::write(&file, "# of another program\n").unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
-        setup.key_log = Some(file);
+        setup.terms.key_log = Some(file);
     })
     .await;
 

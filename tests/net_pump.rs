@@ -119,7 +119,7 @@ async fn an_upstream_that_cannot_be_reached_is_told_to_the_client() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = closed.local_addr().unwrap().port();
     drop(closed);
-    let lab = Lab::start(|setup, _| setup.upstream.port = port).await;
+    let lab = Lab::start(|setup, _| setup.terms.upstream.port = port).await;
     let mut client = lab.client().await;
     client.send(HEADER).await;
     let told = client.end().await;
@@ -145,7 +145,7 @@ async fn a_session_given_up_at_once_does_not_dial() {
 #[tokio::test]
 async fn the_client_may_die_at_any_phase() {
     // The server learns of it at once, not when the login is late.
-    let lab = Lab::start(|setup, _| setup.route.login_seconds = 3600).await;
+    let lab = Lab::start(|setup, _| setup.terms.route.login_seconds = 3600).await;
     // Before a word: nobody is bothered.
     drop(lab.client().await);
     // After its header.
@@ -221,7 +221,7 @@ async fn a_stream_error_reaches_a_client_that_is_still_talking() {
 async fn who_says_nothing_is_cut_by_the_login_deadline() {
     for client_tls in [iqtap::policy::ClientTls::Off, iqtap::policy::ClientTls::Offer] {
         let lab = Lab::start(|setup, _| {
-            (setup.route.login_seconds, setup.route.client_tls) = (1, client_tls);
+            (setup.terms.route.login_seconds, setup.terms.route.client_tls) = (1, client_tls);
         })
         .await;
         let told = lab.client().await.end().await;
@@ -364,7 +364,7 @@ async fn a_taken_port_and_a_loop_are_refused_with_a_cure() {
     let upstream = |port| Upstream { host: "127.0.0.1".to_owned(), port };
     let setup = |port| {
         let mut setup = Setup::new(address, upstream(port), directory.path().to_owned());
-        setup.route.server_tls = iqtap::policy::ServerTls::Off;
+        setup.terms.route.server_tls = iqtap::policy::ServerTls::Off;
         setup
     };
     let error = Server::bind(setup(5222)).await.err().unwrap();

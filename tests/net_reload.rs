@@ -86,7 +86,8 @@ async fn behind_loopback(policy: Policy, directory: &Path) -> (SocketAddr, Reloa
     let port = upstream.local_addr().unwrap().port();
     let upstream_name = Upstream { host: "127.0.0.1".to_owned(), port };
     let mut setup = Setup::new(([127, 0, 0, 1], 0).into(), upstream_name, directory.to_owned());
-    (setup.route.client_tls, setup.route.server_tls, setup.policy) = (ClientTls::Off, ServerTls::Off, policy);
+    (setup.terms.route.client_tls, setup.terms.route.server_tls, setup.policy) =
+        (ClientTls::Off, ServerTls::Off, policy);
     let proxy = Server::bind(setup).await.unwrap();
     let (address, reloader) = (proxy.local_addr().unwrap(), proxy.reloader());
     let ([stop_proxy, stop_upstream], [proxy_stopped, upstream_stopped]) = {
@@ -255,7 +256,7 @@ impl Followed {
     /// The policy's number, once it is told that this file was reloaded.
     async fn reloaded(&mut self, name: &Path) -> u64 {
         match self.news().await {
-            News::Reloaded { files, policy } => {
+            News::Reloaded { files, policy, .. } => {
                 assert_eq!(files, [name]);
                 policy
             }
@@ -344,7 +345,10 @@ async fn what_is_broken_is_told_once_and_the_old_version_goes_on() {
     std::fs::write(&other, "fn on_presence(p) { pass() }").unwrap();
     assert!(followed.refused().await.contains("mark.rhai:2:13: "));
     std::fs::write(&path, marking(1)).unwrap();
-    assert_eq!(followed.news().await, News::Reloaded { files: vec![path.clone(), other.clone()], policy: 2 });
+    assert_eq!(
+        followed.news().await,
+        News::Reloaded { files: vec![path.clone(), other.clone()], policy: 2, restart: vec![] }
+    );
     // Away, which is told when it has not come back; then back.
     std::fs::remove_file(&path).unwrap();
     let why = followed.refused().await;
@@ -409,7 +413,7 @@ async fn without_watching_it_is_reloaded_when_asked_to() {
     assert_eq!(followed.reloaded(&path).await, 2);
     followed.follower.reload(); // unchanged, but asked for
     let names = followed.names.clone();
-    assert_eq!(followed.news().await, News::Reloaded { files: names, policy: 3 });
+    assert_eq!(followed.news().await, News::Reloaded { files: names, policy: 3, restart: vec![] });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 fn setup(directory: &Path, store: StoreSetup) -> Setup {
     let (listen, upstream) = ("127.0.0.1:0".parse().unwrap(), "127.0.0.1:9".parse().unwrap());
     let mut setup = Setup::new(listen, upstream, directory.join("data"));
-    setup.route.client_tls = ClientTls::Off;
+    setup.terms.route.client_tls = ClientTls::Off;
     setup.store = store;
     setup
 }

@@ -15,11 +15,11 @@ use tokio_rustls::TlsAcceptor;
 /// A lab with these modes, whose proxy trusts `ca` about its server.
 async fn lab(client: ClientTls, server: ServerTls, ca: Option<&TestCa>) -> Lab {
     Lab::start(|setup, directory| {
-        (setup.route.client_tls, setup.route.server_tls) = (client, server);
+        (setup.terms.route.client_tls, setup.terms.route.server_tls) = (client, server);
         if let Some(ca) = ca {
             let file = directory.join("upstream-ca.crt");
             std::fs::write(&file, &ca.pem).unwrap();
-            setup.trust = Trust::File(file);
+            setup.terms.trust = Trust::File(file);
         }
     })
     .await
@@ -258,8 +258,8 @@ async fn words_behind_a_clients_starttls_are_an_attack() {
 async fn any_certificate_is_believed_only_when_asked_for() {
     let ca = TestCa::new("one");
     let lab = Lab::start(|setup, _| {
-        setup.route.server_tls = ServerTls::Direct;
-        setup.trust = Trust::Anybody;
+        setup.terms.route.server_tls = ServerTls::Direct;
+        setup.terms.trust = Trust::Anybody;
     })
     .await;
     let mut client = lab.client().await;
@@ -279,8 +279,8 @@ async fn the_operators_own_certificate_is_shown() {
     std::fs::write(&certificate, own.cert.pem()).unwrap();
     std::fs::write(&key, own.signing_key.serialize_pem()).unwrap();
     let lab = Lab::start(|setup, _| {
-        setup.route.client_tls = ClientTls::Direct;
-        setup.certificate = ClientCertificate::Files { certificate: certificate.clone(), key: key.clone() };
+        setup.terms.route.client_tls = ClientTls::Direct;
+        setup.terms.certificate = ClientCertificate::Files { certificate: certificate.clone(), key: key.clone() };
     })
     .await;
     let tcp = TcpStream::connect(lab.address).await.unwrap();
@@ -300,15 +300,15 @@ async fn files_of_no_use_are_named() {
         change(&mut setup);
         Server::bind(setup).await.err().unwrap().to_string()
     };
-    let said = bind(&|setup| setup.trust = Trust::File(file.clone())).await;
+    let said = bind(&|setup| setup.terms.trust = Trust::File(file.clone())).await;
     assert!(said.contains("nonsense.pem") && said.contains("no certificate"), "{said}");
-    let said = bind(&|setup| setup.trust = Trust::File(Path::new("missing.pem").to_owned())).await;
+    let said = bind(&|setup| setup.terms.trust = Trust::File(Path::new("missing.pem").to_owned())).await;
     assert!(said.contains("missing.pem"), "{said}");
     let said = bind(&|setup| {
-        setup.certificate = ClientCertificate::Files { certificate: file.clone(), key: file.clone() };
+        setup.terms.certificate = ClientCertificate::Files { certificate: file.clone(), key: file.clone() };
     })
     .await;
     assert!(said.contains("nonsense.pem"), "{said}");
-    let said = bind(&|setup| setup.certificate = ClientCertificate::Minted(file.clone())).await;
+    let said = bind(&|setup| setup.terms.certificate = ClientCertificate::Minted(file.clone())).await;
     assert!(said.contains("--data-dir"), "{said}");
 }

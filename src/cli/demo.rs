@@ -146,10 +146,10 @@ async fn bind(
     let upstream: Upstream = upstream.to_string().parse().map_err(Failure::runtime)?;
     let scripts = ScriptSet::from_text(Path::new(SCRIPT_NAME), SCRIPT, ScriptLimits::default());
     let mut setup = Setup::new(listen, upstream, PathBuf::new());
-    setup.certificate = certificate;
+    setup.terms.certificate = certificate;
     // A client of the user's may use TLS or not; for the demo's own two a certificate authority need not be made.
     let client_tls = if args.once { ClientTls::Off } else { ClientTls::Offer };
-    setup.route = Route { client_tls, server_tls: ServerTls::Off, ..Route::default() };
+    setup.terms.route = Route { client_tls, server_tls: ServerTls::Off, ..Route::default() };
     setup.policy = Policy {
         number: 1,
         rules: Modes::all(Mode::Enforce),

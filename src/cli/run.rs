@@ -5,9 +5,9 @@ use super::check_config::{answers, rules, scripts, word};
 use super::one_liners::OneLiners;
 use super::{Failure, print, record, sinks};
 use crate::answer;
-use crate::config::{Config, Upstream, parse_duration, parse_listen};
+use crate::config::{Config, ConfigError, Upstream, parse_duration, parse_listen};
 use crate::net::ca::Authority;
-use crate::net::{ClientCertificate, Failed, Follower, Scripts, Server, Setup, StoreSetup, Trust};
+use crate::net::{Anew, ClientCertificate, Failed, Follower, Scripts, Server, Setup, StoreSetup, TermsSetup, Trust};
 use crate::policy::{ClientTls, Policy, ServerTls, SmMode};
 use crate::rules::{Mode, Modes};
 use std::fmt::Write;
@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 
 /// Arguments of `iqtap run`. What is not given here comes from the file, or else is the default.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Args {
     /// Where clients connect [default: 127.0.0.1:5222]
@@ -107,7 +107,8 @@ const EXAMPLE: &str = "Examples:
   iqtap run --upstream xmpp.example.org:5222 --record - | wireshark -k -i -
   iqtap run --config iqtap.toml
 
-SIGHUP (not on Windows) loads the scripts again, saved or not. The configuration file is read once, at the start.";
+SIGHUP (not on Windows) reads everything again: the configuration, scripts, answers, certificates. Living sessions go on, under the
+new rules, scripts and answers; server, TLS and limits are for those that begin. What needs a restart is said.";
 
 /// By then everything has ended by itself, unless something is stuck.
 const STOP_TIME: Duration = Duration::from_secs(7);
@@ -126,10 +127,30 @@ pub(super) fn parse_mode(text: &str) -> Result<Mode, String> {
 impl Args {
     /// The file's settings, with the command line's on top.
     fn config(self) -> Result<Config, Failure> {
-        let mut config = match &self.config {
-            Some(path) => Config::from_file(path).map_err(Failure::usage)?,
-            None => Config::default(),
-        };
+        let config = self.file().map_err(Failure::usage)?;
+        let config = self.put_on(config)?;
+        config.check().map_err(Failure::usage)?;
+        Ok(config)
+    }
+
+    /// The file's settings.
+    fn file(&self) -> Result<Config, ConfigError> {
+        self.config.as_deref().map_or_else(|| Ok(Config::default()), Config::from_file)
+    }
+
+    /// All that is configured, read again.
+    fn again(&self) -> Result<Anew, ConfigError> {
+        let config = self.file()?;
+        let path = config.path.clone();
+        let wrong = |why: Failure| ConfigError { path: path.clone(), line: 0, column: 0, message: why.message };
+        let config = self.clone().put_on(config).map_err(wrong)?;
+        config.check().map_err(Failure::usage).map_err(wrong)?;
+        let terms = terms(&config).map_err(wrong)?;
+        let files = [&self.config, &config.cert, &config.key, &config.server_ca];
+        Ok(Anew { files: files.into_iter().flatten().cloned().collect(), config, terms })
+    }
+
+    fn put_on(self, mut config: Config) -> Result<Config, Failure> {
         config.listen = self.listen.unwrap_or(config.listen);
         config.upstream = self.upstream.or(config.upstream);
         config.route.client_tls = self.client_tls.unwrap_or(config.route.client_tls);
@@ -167,15 +188,16 @@ impl Args {
         }
         config.data_dir = self.data_dir.or(config.data_dir);
         config.store = self.store.or(config.store);
-        config.check().map_err(Failure::usage)?;
         Ok(config)
     }
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
+    let again = args.clone();
     let config = args.config()?;
     print::start_log(config.quiet);
     let (scripts, policy) = Scripts::load(&config).map_err(Failure::usage)?;
+    let scripts = scripts.reading(Box::new(move || again.again()));
     record::warn(&config);
     let failed = Failed::default();
     let setup = setup(&config, policy, &failed)?;
@@ -188,7 +210,8 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     served
 }
 
-fn setup(config: &Config, policy: Policy, failed: &Failed) -> Result<Setup, Failure> {
+/// What sessions begin with.
+fn terms(config: &Config) -> Result<TermsSetup, Failure> {
     let upstream = config.upstream.clone().ok_or_else(|| {
         Failure::usage("no server is named; add --upstream HOST:PORT (such as --upstream xmpp.example.org:5222)")
     })?;
@@ -203,20 +226,15 @@ fn setup(config: &Config, policy: Policy, failed: &Failed) -> Result<Setup, Fail
         Some(path) => Trust::File(path.clone()),
         None => Trust::System,
     };
+    let (route, key_log) = (config.route.clone(), config.key_log.clone());
+    Ok(TermsSetup { upstream, route, certificate, trust, key_log })
+}
+
+fn setup(config: &Config, policy: Policy, failed: &Failed) -> Result<Setup, Failure> {
+    let terms = terms(config)?;
     let store = store(config, &policy)?.map_or(StoreSetup::Memory, StoreSetup::File);
     let sinks = sinks::sinks(config, &policy, failed)?;
-    Ok(Setup {
-        listen: config.listen,
-        upstream,
-        route: config.route.clone(),
-        policy,
-        certificate,
-        trust,
-        key_log: config.key_log.clone(),
-        vault: config.vault,
-        store,
-        sinks,
-    })
+    Ok(Setup { listen: config.listen, terms, policy, vault: config.vault, store, sinks })
 }
 
 /// The store's file: as said, or the usual one where answers or scripts need it; what is acknowledged must outlive us.
@@ -231,7 +249,7 @@ fn store(config: &Config, policy: &Policy) -> Result<Option<PathBuf>, Failure> {
 }
 
 async fn serve(setup: Setup, scripts: Scripts, config: &Config, failed: &Failed) -> Result<(), Failure> {
-    let (certificate, store) = (setup.certificate.clone(), setup.store.clone());
+    let (certificate, store) = (setup.terms.certificate.clone(), setup.store.clone());
     let [first, second] = [signals(1), signals(2)].map(|signals| signals.map_err(Failure::runtime));
     let first = first?;
     tokio::spawn(at_once(second?));

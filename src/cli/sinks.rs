@@ -69,7 +69,7 @@ impl Sink for Printing {
 
     fn news(&mut self, now: Timestamp, news: &News) {
         self.print(|printer| match news {
-            News::Reloaded { files, policy } => printer.reloaded(now, files, *policy),
+            News::Reloaded { files, policy, restart } => printer.reloaded(now, files, *policy, restart),
             News::NotReloaded { error, policy, since } => {
                 let why = NotReloaded {
                     path: &error.path,

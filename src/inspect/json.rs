@@ -139,6 +139,8 @@ struct Event<'a> {
     text: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     files: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    restart: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -281,9 +283,11 @@ pub(super) fn note(out: &mut String, place: Place<'_>, note: &Note) {
 }
 
 /// A new version of scripts is in force.
-pub(super) fn reloaded(out: &mut String, at: Timestamp, files: &[PathBuf], policy: u64) {
+pub(super) fn reloaded(out: &mut String, at: Timestamp, files: &[PathBuf], policy: u64, restart: &[&str]) {
     let files = Some(files.iter().map(|path| path.display().to_string()).collect());
-    write(out, &Event { event: "reloaded", time: time(at), files, policy: Some(policy), ..Event::default() });
+    let restart = restart.iter().map(|key| (*key).to_owned()).collect();
+    let (policy, event) = (Some(policy), "reloaded");
+    write(out, &Event { event, time: time(at), files, policy, restart, ..Event::default() });
 }
 
 /// A new version of scripts cannot be used.

@@ -85,16 +85,27 @@ pub(super) fn note(out: &mut String, place: Place<'_>, note: &Note) {
     }
 }
 
-/// The line that says that scripts were reloaded.
-pub(super) fn reloaded(out: &mut String, options: &PrinterOptions, at: Timestamp, files: &[PathBuf], policy: u64) {
+/// The line that says that something was reloaded, and what was not.
+pub(super) fn reloaded(
+    out: &mut String,
+    options: &PrinterOptions,
+    at: Timestamp,
+    files: &[PathBuf],
+    policy: u64,
+    restart: &[&str],
+) {
     let names: Vec<String> = files.iter().map(|path| shown(path)).collect();
-    let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-    process(out, options, at, Style::new(), &format!("scripts reloaded: {names} (policy {policy})"));
+    let names = if names.is_empty() { "no file".to_owned() } else { names.join(", ") };
+    let mut text = format!("reloaded: {names} (policy {policy})");
+    if !restart.is_empty() {
+        let _ = write!(text, "; taken over when iqtap is started again: {}", restart.join(", "));
+    }
+    process(out, options, at, Style::new(), &text);
 }
 
 /// The line that says why they were not.
 pub(super) fn not_reloaded(out: &mut String, options: &PrinterOptions, at: Timestamp, why: NotReloaded<'_>) {
-    let mut text = format!("scripts not reloaded: {}", shown(why.path));
+    let mut text = format!("not reloaded: {}", shown(why.path));
     for number in [why.line, why.column].into_iter().filter(|&number| number > 0) {
         let _ = write!(text, ":{number}");
     }

@@ -151,12 +151,12 @@ impl Printer {
     ///
     /// # Errors
     /// If the writer fails.
-    pub fn reloaded(&mut self, at: Timestamp, files: &[PathBuf], policy: u64) -> io::Result<()> {
+    pub fn reloaded(&mut self, at: Timestamp, files: &[PathBuf], policy: u64, restart: &[&str]) -> io::Result<()> {
         self.text.clear();
         match self.options {
             PrinterOptions { quiet: true, .. } => {}
-            PrinterOptions { json: true, .. } => json::reloaded(&mut self.text, at, files, policy),
-            _ => line::reloaded(&mut self.text, &self.options, at, files, policy),
+            PrinterOptions { json: true, .. } => json::reloaded(&mut self.text, at, files, policy, restart),
+            _ => line::reloaded(&mut self.text, &self.options, at, files, policy, restart),
         }
         self.out.write_all(self.text.as_bytes())
     }

@@ -6,7 +6,8 @@ use super::lobby::Lobby;
 use super::notes::{Consumer, Sink, Summary, Teller};
 use super::pump::Pump;
 use super::reload::{self, News, Policies, Reloader};
-use super::tls::{ClientCertificate, Tls, TlsError, Trust};
+use super::terms::{InForce, TermsSetup};
+use super::tls::{ClientCertificate, TlsError, Trust};
 use crate::config::Upstream;
 use crate::policy::{Policy, Route, VaultLimits};
 use crate::store::OpenError;
@@ -36,19 +37,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Setup {
     /// Where clients connect.
     pub listen: SocketAddr,
-    /// Where their traffic goes.
-    pub upstream: Upstream,
-    /// Fixed for each session.
-    pub route: Route,
+    /// What sessions begin with, until a reload says otherwise.
+    pub terms: TermsSetup,
     /// What sessions do, until [`Reloader::publish`] says otherwise. What its scripts keep goes to the store; scripts that come
     /// later share that, or what they keep ends with the server.
     pub policy: Policy,
-    /// What clients see.
-    pub certificate: ClientCertificate,
-    /// What the server must prove.
-    pub trust: Trust,
-    /// Where the keys of TLS connections are written, if anywhere.
-    pub key_log: Option<PathBuf>,
     /// What is kept of sessions that wait to be resumed.
     pub vault: VaultLimits,
     /// Where what outlives a session is kept.
@@ -63,12 +56,14 @@ impl Setup {
     pub fn new(listen: SocketAddr, upstream: Upstream, data_directory: PathBuf) -> Self {
         Self {
             listen,
-            upstream,
-            route: Route::default(),
+            terms: TermsSetup {
+                upstream,
+                route: Route::default(),
+                certificate: ClientCertificate::Minted(data_directory),
+                trust: Trust::default(),
+                key_log: None,
+            },
             policy: Policy::default(),
-            certificate: ClientCertificate::Minted(data_directory),
-            trust: Trust::default(),
-            key_log: None,
             vault: VaultLimits::default(),
             store: StoreSetup::default(),
             sinks: Vec::new(),
@@ -116,10 +111,8 @@ fn listen_reason(error: &io::Error) -> String {
 
 /// What all sessions of a server share. Read only, but for the flag that says stop and the policy in force.
 pub(super) struct Shared {
-    pub(super) route: Arc<Route>,
+    pub(super) terms: Arc<InForce>,
     pub(super) policies: Arc<Policies>,
-    pub(super) upstream: Upstream,
-    pub(super) tls: Tls,
     pub(super) clock: Clock,
     pub(super) lobby: Lobby,
     pub(super) keeper: Keeper,
@@ -163,26 +156,21 @@ impl Server {
     /// If any of that cannot be done.
     pub async fn bind(setup: Setup) -> Result<Self, BindError> {
         let address = setup.listen;
-        let tls = Tls::new(&setup.route, &setup.certificate, &setup.trust, setup.key_log.as_deref())?;
         let listener = TcpListener::bind(address).await.map_err(|error| BindError::Listen { address, error })?;
         let bound = listener.local_addr().map_err(|error| BindError::Listen { address, error })?;
-        if setup.upstream.to_string().parse() == Ok(bound) {
-            return Err(BindError::Loop(setup.upstream));
-        }
+        let clock = Clock::start();
+        let terms = Arc::new(InForce::new(setup.terms, bound, clock.now())?);
         let store = setup.store.open()?;
         let lasts = setup.store.lasts();
         let scripts = lasts.then(|| setup.policy.scripts.shared().clone());
         let watched = setup.sinks.iter().any(|sink| sink.wants_stanzas());
         let (teller, consumer) = Consumer::start(setup.sinks);
-        let clock = Clock::start();
         let policies = Arc::new(Policies::new(setup.policy.timed_by(clock::nanos), clock.now()));
-        let (reloader, news) = Reloader::new(Arc::clone(&policies), clock, lasts);
+        let (reloader, news) = Reloader::new(Arc::clone(&policies), Arc::clone(&terms), clock, lasts);
         let (keeper, queue) = Keeper::new();
         let shared = Arc::new(Shared {
-            route: Arc::new(Route { started: clock.now(), ..setup.route }),
+            terms,
             policies,
-            upstream: setup.upstream,
-            tls,
             clock,
             lobby: Lobby::new(setup.vault, clock),
             keeper,

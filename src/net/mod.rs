@@ -24,6 +24,7 @@ mod pump;
 mod record;
 mod reload;
 mod scratch;
+mod terms;
 mod tls;
 mod watch;
 mod wire;
@@ -32,7 +33,8 @@ pub use keeper::StoreSetup;
 pub use listen::{BindError, Server, Setup};
 pub use notes::{SessionInfo, Sink, Summary};
 pub use record::{Failed, RecordSetup, Recording};
-pub use reload::{Follower, News, Reloader, Scripts};
+pub use reload::{Again, Anew, Follower, News, Reloader, Scripts};
+pub use terms::TermsSetup;
 pub use tls::{ClientCertificate, TlsError, Trust};
 
 use std::borrow::Cow;

@@ -15,6 +15,7 @@ use super::listen::Shared;
 use super::lobby::{Mailbox, Word};
 use super::notes::{SessionInfo, Teller, Told, weight};
 use super::scratch;
+use super::terms::Terms;
 use super::tls::HANDSHAKE_BYTE;
 use super::wire::{self, Wire};
 use crate::policy::ClientTls;
@@ -86,6 +87,7 @@ pub(super) struct Pump {
     session: Session,
     legs: [Leg; 2],
     out: Outbox,
+    terms: Arc<Terms>,
     shared: Arc<Shared>,
     teller: Teller,
     /// What the notes in `out` weigh.
@@ -127,20 +129,22 @@ impl Pump {
         let peer: Arc<str> = tcp.peer_addr().map_or_else(|_| "?".to_owned(), |peer| peer.to_string()).into();
         let clock = shared.clock;
         let now = clock.now();
-        let (route, policy) = (Arc::clone(&shared.route), shared.policies.newest());
+        let (terms, policy) = (shared.terms.newest(), shared.policies.newest());
+        let route = &terms.route;
         let info = SessionInfo { number, policy: policy.number, source: Arc::clone(&policy.source), peer };
-        let session = Session::new(now, route, policy, number, &info.peer, super::tls::random_seed());
+        let session = Session::new(now, Arc::clone(route), policy, number, &info.peer, super::tls::random_seed());
         wire::tune(&tcp);
         let mut out = Outbox { watched: shared.watched, ..Outbox::default() };
-        if shared.route.client_tls == ClientTls::Direct {
+        if route.client_tls == ClientTls::Direct {
             out.acts.push(Act::StartTls(Side::Client));
         }
         Self {
             session,
-            sniffing: matches!(shared.route.client_tls, ClientTls::Offer | ClientTls::Require),
+            sniffing: matches!(route.client_tls, ClientTls::Offer | ClientTls::Require),
             legs: [Leg { wire: Wire::Plain(tcp), ..Leg::default() }, Leg::default()],
             out,
             stop: Box::pin(shared.stop_notice()),
+            terms,
             shared,
             teller,
             weight: 0,

@@ -1,4 +1,4 @@
-//! Reloading: a new policy for sessions that live, and the scripts' files followed while they are edited.
+//! Reloading: a new policy for sessions that live, new terms for those that begin, and the scripts' files followed while they are edited.
 //!
 //! ```text
 //! files --notify--> Follower (one thread: waits until nothing moves, compiles aside)
@@ -15,11 +15,12 @@ mod policies;
 mod prints;
 mod watch;
 
-pub use follow::{Follower, Scripts};
+pub use follow::{Again, Anew, Follower, Scripts};
 pub(super) use policies::Policies;
 
 use super::clock::{self, Clock};
 use super::notes::Teller;
+use super::terms::InForce;
 use crate::config::ConfigError;
 use crate::policy::Policy;
 use crate::xmpp::Timestamp;
@@ -37,14 +38,16 @@ const NEWS: usize = 16;
 /// Something to be known of the process, not of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News {
-    /// A new version of the scripts is in force.
+    /// A new version of the scripts is in force, or, if that was asked for by hand, all that is configured.
     Reloaded {
-        /// What has changed; all of them if that was asked for by hand.
+        /// What has changed; all that was read again if that was asked for.
         files: Vec<PathBuf>,
         /// The policy's number.
         policy: u64,
+        /// Keys that have changed and are taken over by a restart only.
+        restart: Vec<&'static str>,
     },
-    /// A new version of the scripts cannot be used.
+    /// A new version cannot be used.
     NotReloaded {
         /// Where and why.
         error: ConfigError,
@@ -66,6 +69,7 @@ pub enum News {
 #[derive(Clone)]
 pub struct Reloader {
     policies: Arc<Policies>,
+    terms: Arc<InForce>,
     news: mpsc::Sender<News>,
     clock: Clock,
     /// Whether what scripts keep outlives the server.
@@ -73,9 +77,14 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    pub(super) fn new(policies: Arc<Policies>, clock: Clock, lasts: bool) -> (Self, mpsc::Receiver<News>) {
+    pub(super) fn new(
+        policies: Arc<Policies>,
+        terms: Arc<InForce>,
+        clock: Clock,
+        lasts: bool,
+    ) -> (Self, mpsc::Receiver<News>) {
         let (news, told) = mpsc::channel(NEWS);
-        (Self { policies, news, clock, lasts }, told)
+        (Self { policies, terms, news, clock, lasts }, told)
     }
 
     /// Gives the policy the next number and puts it in force: new sessions begin with it, living ones go on with it after the

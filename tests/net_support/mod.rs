@@ -159,7 +159,7 @@ impl Lab {
         let port = upstream.local_addr().unwrap().port();
         let upstream_name = Upstream { host: "127.0.0.1".to_owned(), port };
         let mut setup = Setup::new("127.0.0.1:0".parse().unwrap(), upstream_name, directory.path().join("data"));
-        (setup.route.client_tls, setup.route.server_tls) = (ClientTls::Off, ServerTls::Off);
+        (setup.terms.route.client_tls, setup.terms.route.server_tls) = (ClientTls::Off, ServerTls::Off);
         change(&mut setup, directory.path());
         let server = Server::bind(setup).await.unwrap();
         let address = server.local_addr().unwrap();

@@ -111,8 +111,8 @@ impl Pump {
 
     async fn dial(&mut self, domain: String) {
         self.domain = domain;
-        let shared = Arc::clone(&self.shared);
-        let dialed = self.meanwhile(dial::dial(&shared.upstream)).await;
+        let terms = Arc::clone(&self.terms);
+        let dialed = self.meanwhile(dial::dial(&terms.upstream)).await;
         self.waited().await;
         match dialed {
             Some(Ok(tcp)) => {
@@ -136,14 +136,14 @@ impl Pump {
             self.feed(Input::TlsFailed(side, "the connection is gone or has TLS already".to_owned()));
             return;
         };
-        let shared = Arc::clone(&self.shared);
+        let terms = Arc::clone(&self.terms);
         let name = match side {
             Side::Client => self.session.domain().unwrap_or_default().to_owned(),
             Side::Server => self.domain.clone(),
         };
         let done = match side {
-            Side::Client => self.meanwhile(shared.tls.accept(tcp, Some(&name))).await,
-            Side::Server => self.meanwhile(shared.tls.connect(tcp, &name)).await,
+            Side::Client => self.meanwhile(terms.tls.accept(tcp, Some(&name))).await,
+            Side::Server => self.meanwhile(terms.tls.connect(tcp, &name)).await,
         };
         self.waited().await;
         match done {

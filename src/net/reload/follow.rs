@@ -3,9 +3,13 @@
 //! ```text
 //! a signal -> wait until nothing has moved for 100 ms -> arm the watch -> compare contents -> compile -> publish or tell why not
 //! ```
-//! Takes a [`Config`] as it is in memory; gives policies to a [`Reloader`]. All of it on a thread of its own. Must not publish
+//! Takes a [`Config`] as it is in memory, and as [`Again`] reads it when somebody asks for a reload; gives policies and terms to a
+//! [`Reloader`]. All of it on a thread of its own. Must not publish
 //! what is not whole, nor try the same contents twice.
 
+use super::super::listen::BindError;
+use super::super::terms::TermsSetup;
+use super::super::tls::TlsError;
 use super::places::Places;
 use super::prints::Prints;
 use super::watch::Watch;
@@ -14,7 +18,7 @@ use crate::config::{Config, ConfigError};
 use crate::policy::Policy;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -30,10 +34,24 @@ const SIGNALS: usize = 16;
 /// As much as the main thread has, on which scripts are compiled the first time.
 const STACK_BYTES: usize = 8 << 20;
 
-/// Scripts that have been compiled, and what their files held.
+/// What is configured, read again.
 #[derive(Debug)]
+pub struct Anew {
+    /// All of it.
+    pub config: Config,
+    /// What sessions begin with, by it.
+    pub terms: TermsSetup,
+    /// The files that say so, but for scripts.
+    pub files: Vec<PathBuf>,
+}
+
+/// Reads the configuration again.
+pub type Again = Box<dyn Fn() -> Result<Anew, ConfigError> + Send>;
+
+/// Scripts that have been compiled, and what their files held.
 pub struct Scripts {
     config: Config,
+    again: Option<Again>,
     files: Vec<PathBuf>,
     prints: Prints,
 }
@@ -49,7 +67,13 @@ impl Scripts {
         let policy = config.policy()?;
         let files = made_of(&policy);
         prints.add(&files);
-        Ok((Self { config: config.clone(), files, prints }, policy))
+        Ok((Self { config: config.clone(), again: None, files, prints }, policy))
+    }
+
+    /// When a reload is asked for, the whole configuration is read, and not the scripts alone.
+    #[must_use]
+    pub fn reading(self, again: Again) -> Self {
+        Self { again: Some(again), ..self }
     }
 
     /// Loads them again from now on, whenever their files have changed (unless the configuration says `reload = false`) and
@@ -60,8 +84,9 @@ impl Scripts {
         let thread = thread::Builder::new().name("reload".to_owned()).stack_size(STACK_BYTES);
         let started = thread.spawn(move || {
             let watch = self.config.reload.then(|| watch(watching)).flatten();
-            let Self { config, files, prints } = self;
-            let follow = Follow { config, reloader, watch, files, prints, changed: BTreeSet::new(), missing: None };
+            let Self { config, again, files, prints } = self;
+            let follow =
+                Follow { config, again, reloader, watch, files, prints, changed: BTreeSet::new(), missing: None };
             follow.run(&heard);
         });
         if let Err(error) = started {
@@ -97,7 +122,7 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Loads the scripts again now, changed or not.
+    /// Loads everything again now, changed or not.
     pub fn reload(&self) {
         let _ = self.signals.try_send(Signal::Asked); // full: it is about to look anyway
     }
@@ -121,6 +146,7 @@ enum Signal {
 /// The thread's.
 struct Follow {
     config: Config,
+    again: Option<Again>,
     reloader: Reloader,
     watch: Option<Watch>,
     /// What the policy in force was made of.
@@ -136,7 +162,7 @@ struct Follow {
 impl Follow {
     fn run(mut self, heard: &Receiver<Signal>) {
         // What has changed before the watch was armed.
-        let mut next = if self.watch.is_some() { self.look(false, true) } else { None };
+        let mut next = if self.watch.is_some() { self.look(true) } else { None };
         let mut first: Option<Instant> = None;
         let mut last = Instant::now();
         let mut asked = false;
@@ -157,18 +183,48 @@ impl Follow {
             }
             if asked || next.is_some_and(|at| at <= now) {
                 first = None;
-                next = self.look(std::mem::take(&mut asked), now >= last + QUIET);
+                next = if std::mem::take(&mut asked) { self.renew() } else { self.look(now >= last + QUIET) };
             }
         }
     }
 
-    /// Tries what the files hold now, if it was not tried yet, or if asked to; when to look again. `quiet`: nobody is
-    /// about to write them.
-    fn look(&mut self, asked: bool, quiet: bool) -> Option<Instant> {
+    /// Reads all that is configured, and puts it in force, changed or not.
+    fn renew(&mut self) -> Option<Instant> {
+        let Some(again) = &self.again else {
+            let prints = Prints::of(&self.all_files());
+            let tried = compile(&self.config, || self.changed.first().cloned());
+            self.conclude(tried, prints, Vec::new(), named(&self.config));
+            return None;
+        };
+        let anew = again().map(|anew| Anew { config: anew.config.sharing_with(&self.config), ..anew });
+        let tried = anew.and_then(|anew| {
+            let prints = Prints::of(&all_files(&anew.config, &self.files));
+            let policy = compile(&anew.config, || self.changed.first().cloned())?;
+            let terms = self.reloader.terms.make(anew.terms).map_err(|why| unusable(&anew.config.path, why))?;
+            Ok((anew.config, policy, terms, prints, anew.files))
+        });
+        match tried {
+            Ok((config, policy, terms, prints, mut files)) => {
+                let restart = self.config.needs_restart(&config);
+                files.extend(named(&config));
+                self.config = config;
+                self.reloader.terms.replace(terms);
+                self.conclude(Ok(policy), prints, restart, files);
+            }
+            Err(error) => {
+                let prints = Prints::of(&self.all_files());
+                self.conclude(Err(error), prints, Vec::new(), Vec::new());
+            }
+        }
+        None
+    }
+
+    /// Tries what the files hold now, if it was not tried yet; when to look again. `quiet`: nobody is about to write them.
+    fn look(&mut self, quiet: bool) -> Option<Instant> {
         let files = self.all_files();
         self.arm(&files);
         let prints = Prints::of(&files);
-        if prints.misses(&self.prints) && !asked {
+        if prints.misses(&self.prints) {
             let now = Instant::now();
             let until = *self.missing.get_or_insert(now) + MISSING;
             if now < until {
@@ -177,23 +233,22 @@ impl Follow {
         }
         self.missing = None;
         let changed = prints.changed_since(&self.prints);
-        if changed.is_empty() && !asked {
+        if changed.is_empty() {
             return None;
         }
-        let tried = self.compile();
-        if tried.is_err() && !quiet && !asked {
+        let tried = compile(&self.config, || self.changed.first().cloned());
+        if tried.is_err() && !quiet {
             return Some(Instant::now() + QUIET);
         }
-        self.prints = prints;
         self.changed.extend(changed);
-        self.conclude(tried, asked);
+        let changed = self.changed.iter().cloned().collect();
+        self.conclude(tried, prints, Vec::new(), changed);
         None
     }
 
     /// What is named and what is in force: a new version that is broken may have come to depend on fewer.
     fn all_files(&self) -> Vec<PathBuf> {
-        let all: BTreeSet<PathBuf> = named(&self.config).into_iter().chain(self.files.iter().cloned()).collect();
-        all.into_iter().collect()
+        all_files(&self.config, &self.files)
     }
 
     fn arm(&mut self, files: &[PathBuf]) {
@@ -206,17 +261,24 @@ impl Follow {
     }
 
     /// Publishes what is whole, and tells it; or tells why it is not.
-    fn conclude(&mut self, tried: Result<Policy, ConfigError>, asked: bool) {
+    fn conclude(
+        &mut self,
+        tried: Result<Policy, ConfigError>,
+        prints: Prints,
+        restart: Vec<&'static str>,
+        files: Vec<PathBuf>,
+    ) {
+        self.prints = prints;
+        self.missing = None;
         let news = match tried {
             Ok(policy) => {
                 self.files = made_of(&policy);
                 self.prints.add(&self.files);
                 self.warn_of_memory(&policy);
                 let policy = self.reloader.publish(policy);
-                let changed = std::mem::take(&mut self.changed);
-                let files = if asked { named(&self.config) } else { changed.into_iter().collect() };
+                self.changed.clear();
                 self.arm(&self.all_files());
-                News::Reloaded { files, policy }
+                News::Reloaded { files, policy, restart }
             }
             Err(error) => {
                 let (policy, since) = self.reloader.policies.in_force();
@@ -236,13 +298,27 @@ impl Follow {
             );
         }
     }
+}
 
-    /// Aside: nothing of it is seen by anybody.
-    fn compile(&self) -> Result<Policy, ConfigError> {
-        catch_unwind(AssertUnwindSafe(|| self.config.policy())).unwrap_or_else(|_| {
-            let path = self.changed.first().cloned().unwrap_or_default();
-            let message = "the script engine panicked; please report this".to_owned();
-            Err(ConfigError { path, line: 0, column: 0, message })
-        })
-    }
+/// What is named and what is in force.
+fn all_files(config: &Config, in_force: &[PathBuf]) -> Vec<PathBuf> {
+    let all: BTreeSet<PathBuf> = named(config).into_iter().chain(in_force.iter().cloned()).collect();
+    all.into_iter().collect()
+}
+
+/// Aside: nothing of it is seen by anybody. `suspect`: the file that a panic is laid to.
+fn compile(config: &Config, suspect: impl FnOnce() -> Option<PathBuf>) -> Result<Policy, ConfigError> {
+    catch_unwind(AssertUnwindSafe(|| config.policy())).unwrap_or_else(|_| {
+        let message = "the script engine panicked; please report this".to_owned();
+        Err(ConfigError { path: suspect().unwrap_or_default(), line: 0, column: 0, message })
+    })
+}
+
+/// Why sessions cannot begin so, and which file it is about.
+fn unusable(config: &Path, why: BindError) -> ConfigError {
+    let (path, message) = match why {
+        BindError::Tls(TlsError::BadFile { path, reason }) => (path, reason),
+        why => (config.to_owned(), why.to_string()),
+    };
+    ConfigError { path, line: 0, column: 0, message }
 }
