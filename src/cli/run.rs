@@ -204,6 +204,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     if config.insecure_server {
         tracing::warn!("--insecure-server: whoever answers as the server is believed; passwords may go to anybody");
     }
+    raise_file_limit();
     let runtime = Runtime::new().map_err(|error| Failure::runtime(format!("no threads: {error}")))?;
     let served = runtime.block_on(serve(setup, scripts, &config, &failed));
     runtime.shutdown_background(); // a name being looked up is not waited for
@@ -316,6 +317,18 @@ pub(super) fn signals(count: usize) -> io::Result<impl Future<Output = ()>> {
         }
     })
 }
+
+/// A session has two sockets: as many as the system allows, and not as many as shells are given by default (1,024 often).
+#[cfg(unix)]
+fn raise_file_limit() {
+    match rlimit::increase_nofile_limit(rlimit::INFINITY) {
+        Ok(limit) => tracing::debug!(limit, "descriptors"),
+        Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
+    }
+}
+
+#[cfg(not(unix))]
+const fn raise_file_limit() {}
 
 /// A file that may not grow (`ulimit -f`) is a write that fails, like one on a full disk, and no reason to die: SIGXFSZ is taken.
 #[cfg(unix)]
