@@ -7,94 +7,23 @@ mod net_support;
 mod secrets;
 mod tape_support;
 
+use net_support::running::Running;
 use net_support::{HEADER, Peer, joined, soon};
 use secrets::{ROWS, SECRET};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tape_support::{Tape, tshark_likes};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
-/// A running `iqtap run`, killed if the test fails; what it says on stderr is kept.
-struct Running {
-    child: Child,
-    address: SocketAddr,
-    said: Arc<Mutex<String>>,
-}
-
-impl Running {
-    /// Starts one in the clear, with its standard output as it is said.
-    fn start(upstream: &TcpListener, more: &[&str], stdout: Stdio) -> Self {
-        Self::start_by(Command::new(env!("CARGO_BIN_EXE_iqtap")), upstream, more, stdout)
-    }
-
-    fn start_by(mut command: Command, upstream: &TcpListener, more: &[&str], stdout: Stdio) -> Self {
-        let upstream = upstream.local_addr().unwrap().to_string();
-        command.args(["run", "--listen", "127.0.0.1:0", "--upstream", &upstream]);
-        command.args(["--client-tls", "off", "--server-tls", "off"]).args(more);
-        command.env_remove("RUST_LOG").env_remove("IQTAP_DATA_DIR").env("NO_COLOR", "1");
-        let mut child = command.stdout(stdout).stderr(Stdio::piped()).spawn().unwrap();
-        let said = Arc::<Mutex<String>>::default();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let hears = Arc::clone(&said);
-        std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                *hears.lock().unwrap() += &(line + "\n");
-            }
-        });
-        let mut running = Self { child, address: "127.0.0.1:0".parse().unwrap(), said };
-        running.says("Ctrl-C");
-        let said = running.said();
-        let greeting = said.lines().find(|line| line.contains(" listens on ")).unwrap();
-        running.address = greeting.rsplit(' ').next().unwrap().parse().unwrap();
-        running
-    }
-
-    fn said(&self) -> String {
-        self.said.lock().unwrap().clone()
-    }
-
-    /// Waits until it says this.
-    #[track_caller]
-    fn says(&self, words: &str) {
-        let begun = Instant::now();
-        while !self.said().contains(words) {
-            assert!(begun.elapsed() < Duration::from_secs(40), "it never says {words:?}: {}", self.said());
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-
-    fn signal(&self, signal: &str) {
-        let process = self.child.id().to_string();
-        assert!(Command::new("kill").args([signal, process.as_str()]).status().unwrap().success());
-    }
-
-    /// Waits for its end; gives the exit code and what it said.
-    fn ended(mut self) -> (Option<i32>, String) {
-        let code = self.child.wait().unwrap().code();
-        (code, self.said())
-    }
-
-    /// Asks it to stop and waits for its end.
-    fn stopped(self) -> String {
-        self.signal("-TERM");
-        let (code, said) = self.ended();
-        assert_eq!(code, Some(0), "{said}");
-        said
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// The binary.
+fn iqtap() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_iqtap"))
 }
 
 /// Somewhere to call, and a directory.
@@ -128,7 +57,7 @@ async fn goodbye(client: &mut Peer, server: &mut Peer) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn standard_output_is_the_captures_alone() {
     let (upstream, directory) = lab().await;
-    let mut running = Running::start(&upstream, &["--record", "-", "--rules", "enforce"], Stdio::piped());
+    let mut running = Running::printing(iqtap(), &upstream, &["--record", "-", "--rules", "enforce"], Stdio::piped());
     let mut stdout = running.child.stdout.take().unwrap();
     let reader = std::thread::spawn(move || {
         let mut all = Vec::new();
@@ -161,7 +90,7 @@ async fn who_reads_along_sees_each_stanza_at_once_and_may_go() {
         std::thread::sleep(Duration::from_millis(1500));
         File::open(opens).unwrap()
     });
-    let running = Running::start(&upstream, &["--record", text(&path)], Stdio::null());
+    let running = Running::printing(iqtap(), &upstream, &["--record", text(&path)], Stdio::null());
     running.says("waiting for somebody to read this named pipe");
     let mut reader = reader.join().unwrap();
     let (mut client, mut server) = joined(running.address, &upstream).await;
@@ -196,7 +125,7 @@ async fn a_failure_ends_everything_in_order_if_that_was_asked_for() {
     fs::write(&file, "record = 'pipe'\nrecord_failure = 'stop'\n").unwrap();
     let opens = path.clone();
     let reader = std::thread::spawn(move || File::open(opens).unwrap());
-    let running = Running::start(&upstream, &["--config", text(&file)], Stdio::null());
+    let running = Running::printing(iqtap(), &upstream, &["--config", text(&file)], Stdio::null());
     let (mut client, mut server) = joined(running.address, &upstream).await;
     drop(reader.join().unwrap());
     client.send("<message id='unseen'/>").await;
@@ -213,7 +142,7 @@ fn limited(upstream: &TcpListener, blocks: u32, more: &[&str]) -> Running {
     let mut command = Command::new("sh");
     let script = format!("ulimit -f {blocks} && exec \"$@\"");
     command.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_iqtap")]);
-    Running::start_by(command, upstream, more, Stdio::null())
+    Running::printing(command, upstream, more, Stdio::null())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -252,7 +181,7 @@ async fn a_full_disk_is_said_once_and_what_was_written_is_whole() {
 async fn a_crash_loses_no_more_than_the_last_second() {
     let (upstream, directory) = lab().await;
     let path = directory.path().join("s.pcapng");
-    let running = Running::start(&upstream, &["--record", text(&path)], Stdio::null());
+    let running = Running::printing(iqtap(), &upstream, &["--record", text(&path)], Stdio::null());
     let (mut client, mut server) = joined(running.address, &upstream).await;
     let begun = Instant::now();
     let mut sent = Vec::new();
@@ -281,7 +210,7 @@ async fn a_reader_that_is_slow_misses_rather_than_holds_up_if_that_was_asked_for
     let path = pipe(directory.path());
     let opens = path.clone();
     let reader = std::thread::spawn(move || File::open(opens).unwrap());
-    let running = Running::start(&upstream, &["--record", text(&path), "--record-lossy"], Stdio::null());
+    let running = Running::printing(iqtap(), &upstream, &["--record", text(&path), "--record-lossy"], Stdio::null());
     let mut reader = reader.join().unwrap();
     let (mut client, mut server) = joined(running.address, &upstream).await;
     // More than the pipe and the lane hold, and nobody reads.
@@ -332,7 +261,7 @@ async fn a_directory_with_a_filter_a_reload_and_no_secret_in_any_file() {
     let keys = "record = 'captures/'\nrecord_name = '%H%M%S.pcapng'\nrecord_size = '30 kB'\nrecord_total = '10MB'\n\
                 record_filter = 'stanza.kind != \"presence\" && stanza.id != \"hidden\"'\nscript = 'tag.rhai'\n";
     fs::write(&file, keys).unwrap();
-    let running = Running::start(&upstream, &["--config", text(&file), "--json"], Stdio::null());
+    let running = Running::printing(iqtap(), &upstream, &["--config", text(&file), "--json"], Stdio::null());
     assert!(running.said().contains("captures/, a new file each 30 kB, 10 MB in all, only stanzas with stanza.kind"));
     let (mut client, mut server) = joined(running.address, &upstream).await;
     let private = "<iq type='set' id='p'><query xmlns='jabber:iq:private'><storage xmlns='storage:bookmarks'>\
@@ -412,7 +341,7 @@ async fn what_becomes_of_a_stanza_that_fits_is_recorded_whatever_it_looks_like()
         "--modify",
         "stanza.kind == \"message\"=stanza.id = \"other\"",
     ];
-    let running = Running::start(&upstream, &more, Stdio::null());
+    let running = Running::printing(iqtap(), &upstream, &more, Stdio::null());
     let (mut client, mut server) = joined(running.address, &upstream).await;
     client.send("<message id='fits'/><message id='not'/><presence/>").await;
     server.expect("<presence/>").await;
@@ -492,7 +421,7 @@ async fn no_row_of_the_list_is_recorded_though_it_is_forwarded_bounced_and_echoe
         "--modify",
         "stanza.kind == \"message\"=stanza.type = \"chat\"",
     ];
-    let running = Running::start(&upstream, &more, Stdio::null());
+    let running = Running::printing(iqtap(), &upstream, &more, Stdio::null());
     let (mut client, mut server) = log_in_by_scram(running.address, &upstream).await;
     client.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>").await;
     server.expect("<enable").await;
@@ -534,7 +463,7 @@ async fn no_row_of_the_list_is_recorded_though_it_is_forwarded_bounced_and_echoe
 async fn recorded_secrets_are_said_loudly() {
     let (upstream, directory) = lab().await;
     let path = directory.path().join("s.pcapng");
-    let running = Running::start(&upstream, &["--record", text(&path), "--record-secrets"], Stdio::null());
+    let running = Running::printing(iqtap(), &upstream, &["--record", text(&path), "--record-secrets"], Stdio::null());
     let (mut client, mut server) = joined(running.address, &upstream).await;
     goodbye(&mut client, &mut server).await;
     let said = running.stopped();
@@ -551,7 +480,7 @@ async fn tls_keys_are_written_only_where_that_is_said() {
         let path = directory.path().join("keys");
         let mut command = Command::new(env!("CARGO_BIN_EXE_iqtap"));
         command.env("SSLKEYLOGFILE", &path);
-        let running = Running::start_by(command, &upstream, said, Stdio::null());
+        let running = Running::printing(command, &upstream, said, Stdio::null());
         let said = running.stopped();
         assert_eq!(path.exists(), written, "{said}");
         assert_eq!(said.contains("--key-log: TLS keys are written"), written, "{said}");

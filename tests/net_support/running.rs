@@ -1,6 +1,6 @@
 //! The real binary, `iqtap run`, in the clear before a scripted server; killed if the test fails.
 
-use super::{Command, LIMIT};
+use super::{Command, LIMIT, TcpListener};
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Stdio};
@@ -12,7 +12,7 @@ type Said = Arc<Mutex<String>>;
 
 /// See the module.
 pub struct Running {
-    child: Child,
+    pub child: Child,
     pub address: SocketAddr,
     out: Said,
     err: Said,
@@ -31,20 +31,28 @@ fn hears(from: impl Read + Send + 'static) -> Said {
 
 impl Running {
     /// Starts it with these arguments beside those that it needs.
-    pub fn start(upstream: SocketAddr, more: &[&str]) -> Self {
+    pub fn start(upstream: &TcpListener, more: &[&str]) -> Self {
         Self::by(Command::new(env!("CARGO_BIN_EXE_iqtap")), upstream, more)
     }
 
     /// Starts it in a shell, after this command, such as `ulimit -n 64`.
-    pub fn after(command: &str, upstream: SocketAddr, more: &[&str]) -> Self {
+    pub fn after(command: &str, upstream: &TcpListener, more: &[&str]) -> Self {
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("{command} && exec \"$@\""), "sh", env!("CARGO_BIN_EXE_iqtap")]);
         Self::by(shell, upstream, more)
     }
 
     /// Starts it by a command that is made for it.
-    pub fn by(mut command: Command, upstream: SocketAddr, more: &[&str]) -> Self {
-        command.args(["run", "--listen", "127.0.0.1:0", "--upstream", &upstream.to_string()]);
+    pub fn by(command: Command, upstream: &TcpListener, more: &[&str]) -> Self {
+        let mut running = Self::printing(command, upstream, more, Stdio::piped());
+        running.out = hears(running.child.stdout.take().unwrap());
+        running
+    }
+
+    /// The same, with its standard output there; piped, it is the caller's to read.
+    pub fn printing(mut command: Command, upstream: &TcpListener, more: &[&str], stdout: Stdio) -> Self {
+        let upstream = upstream.local_addr().unwrap().to_string();
+        command.args(["run", "--listen", "127.0.0.1:0", "--upstream", &upstream]);
         if !more.contains(&"--client-tls") {
             command.args(["--client-tls", "off"]);
         }
@@ -53,10 +61,10 @@ impl Running {
         }
         let quiet = more.contains(&"--quiet"); // it does not greet
         let log = if quiet { "warn,iqtap::cli::run=debug" } else { "info" };
-        command.args(more).env("RUST_LOG", log).env("NO_COLOR", "1");
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let (out, err) = (hears(child.stdout.take().unwrap()), hears(child.stderr.take().unwrap()));
-        let mut running = Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)), out, err };
+        command.args(more).env("RUST_LOG", log).env("NO_COLOR", "1").env_remove("IQTAP_DATA_DIR");
+        let mut child = command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped()).spawn().unwrap();
+        let err = hears(child.stderr.take().unwrap());
+        let mut running = Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)), out: Said::default(), err };
         running.says(if quiet { "listening" } else { "Ctrl-C" });
         let err = running.err.lock().unwrap().clone();
         let port = err.split(if quiet { "listen=127.0.0.1:" } else { "listens on 127.0.0.1:" }).nth(1).unwrap();
@@ -111,14 +119,16 @@ impl Running {
         }
     }
 
-    /// Asks it to stop, and waits for its end; gives its exit code and all that it said.
-    pub fn stopped(mut self) -> (Option<i32>, String) {
+    /// Asks it to stop, and waits for its end, which is a good one; gives all that it said.
+    pub fn stopped(self) -> String {
         self.signal("-TERM");
-        self.ended()
+        let (code, said) = self.ended();
+        assert_eq!(code, Some(0), "{said}");
+        said
     }
 
-    /// Waits for its end.
-    pub fn ended(&mut self) -> (Option<i32>, String) {
+    /// Waits for its end; gives its exit code and all that it said.
+    pub fn ended(mut self) -> (Option<i32>, String) {
         let begun = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
