@@ -285,12 +285,11 @@ fn each_happens_again() {
             "rewritten-by-script.pcapng" => &["--script", alias.to_str().unwrap()],
             _ => &[],
         };
-        let flags = [&["--client-tls", "off", "--server-tls", "off"], flags].concat();
-        let (code, said) = iqtap(&[&["replay", sample][..], &flags].concat());
+        let (code, said) = iqtap(&[&["replay", sample], flags].concat());
         assert!(code == Some(0) && said.ends_with(": the same is sent\n"), "{name}: {said}");
         let (code, said) = iqtap(&["redact", sample, "-o", copy]);
         assert_eq!(code, Some(0), "{name}: {said}");
-        let (code, said) = iqtap(&[&["replay", copy][..], &flags].concat());
+        let (code, said) = iqtap(&[&["replay", copy], flags].concat());
         assert!(code == Some(0) && said.ends_with(": the same is sent\n"), "the copy of {name}: {said}");
     }
 }

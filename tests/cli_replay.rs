@@ -22,9 +22,9 @@ fn iqtap(arguments: &[&str]) -> Command {
     command
 }
 
-/// Replays a capture made in the clear; the exit code, what was printed, what was complained of.
+/// Replays a capture; the exit code, what was printed, what was complained of.
 fn replayed(capture: &Path, more: &[&str]) -> (Option<i32>, String, String) {
-    let arguments = [&["replay", capture.to_str().unwrap()], &OFF[..], more].concat();
+    let arguments = [&["replay", capture.to_str().unwrap()], more].concat();
     let Output { status, stdout, stderr } = iqtap(&arguments).output().unwrap();
     (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }

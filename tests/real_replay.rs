@@ -62,7 +62,7 @@ fn recorded(number: usize, sm: bool) -> (TempDir, PathBuf) {
         check_readable(&Capture(&file), &[&seen]);
     }
     check_book(&Capture(&file), "1");
-    check_replays(&Capture(&file), &["--client-tls", "off"]);
+    check_replays(&Capture(&file), &[]);
     (dir, file)
 }
 

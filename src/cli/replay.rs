@@ -9,10 +9,11 @@ use crate::answer;
 use crate::capture::read::Options;
 use crate::config::{Config, parse_duration};
 use crate::keep::{Change, Op, Store};
-use crate::policy::{ClientTls, ServerTls, SmMode};
-use crate::replay::rerun::{Law, Tape, replay};
+use crate::policy::{ClientTls, Route, ServerTls, SmMode};
+use crate::replay::rerun::{Law, Tape, TlsThen, replay};
 use crate::rules::{Mode, Modes};
 use crate::store::{FileStore, MemoryStore};
+use crate::xmpp::Side;
 use bytes::Bytes;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -43,10 +44,10 @@ pub(super) struct Args {
 /// What sessions do, as `iqtap run` takes it.
 #[derive(Debug, clap::Args)]
 struct Policy {
-    /// TLS towards clients [default: require]
+    /// TLS towards clients [default: as it was; require if there was any]
     #[arg(long, conflicts_with = "role", value_name = "HOW")]
     client_tls: Option<ClientTls>,
-    /// TLS towards the server [default: starttls]
+    /// TLS towards the server [default: as it was]
     #[arg(long, conflicts_with = "role", value_name = "HOW")]
     server_tls: Option<ServerTls>,
     /// What to do about IQs that break the rules: off, report or enforce [default: report]
@@ -78,10 +79,25 @@ const HELP: &str = "Examples:
   iqtap replay --as server s.pcapng --listen 127.0.0.1:5222
 
 Without --as all that came in comes in once more, with the same time between. What would be sent is compared with what was sent; secrets
-are replaced in captures, and so they are here. Give the settings of the recording (TLS too), but for what you want to try.
+are replaced in captures, and so they are here. Give the settings of the recording, but for what you want to try; TLS is as it was,
+unless --config, --client-tls or --server-tls says otherwise.
 With --as one peer's part is played, against a living one: of iqtap's own captures as it stands on the client's leg.
 
 Exit codes: 0 the same is sent (--as client: all comes as recorded), 1 something else, 2 usage or configuration, 3 the capture or a session in it cannot be replayed.";
+
+/// TLS as it was recorded, on the legs of which nobody says otherwise.
+fn tls_as_then([client, server]: [bool; 2], route: &mut Route, tape: &Tape) {
+    if !client && tape.tls(Side::Client) == TlsThen::Never {
+        route.client_tls = ClientTls::Off;
+    }
+    if !server {
+        route.server_tls = match tape.tls(Side::Server) {
+            TlsThen::Never => ServerTls::Off,
+            TlsThen::First => ServerTls::Direct,
+            TlsThen::Later => ServerTls::Starttls,
+        };
+    }
+}
 
 impl Policy {
     /// Puts this on top of a file's settings.
@@ -113,10 +129,13 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         Some(path) => Config::from_file(path).map_err(Failure::usage)?,
         None => Config::default(),
     };
+    let said = args.config.is_some();
+    let says_tls = [said || args.policy.client_tls.is_some(), said || args.policy.server_tls.is_some()];
     args.policy.apply(&mut config)?;
     let policy = Arc::new(config.policy().map_err(Failure::usage)?);
     let store = args.store.as_deref().map_or_else(|| Ok(MemoryStore::new()), kept)?;
     let (name, tape) = read(&args.capture)?;
+    tls_as_then(says_tls, &mut config.route, &tape);
     for trouble in &tape.troubles {
         captures::complain(&args.capture, trouble);
     }

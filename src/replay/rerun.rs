@@ -19,7 +19,7 @@ mod tape;
 mod words;
 
 pub use stage::{Law, replay};
-pub use tape::Tape;
+pub use tape::{Tape, TlsThen};
 pub use words::{fate, origin};
 
 use crate::session::{Fate, Origin};

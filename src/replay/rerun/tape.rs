@@ -5,7 +5,7 @@
 
 use crate::capture::read::{Event, Item, ItemKind, Story};
 use crate::session::{Dir, Happened};
-use crate::xmpp::Timestamp;
+use crate::xmpp::{Side, Timestamp};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,6 +21,17 @@ pub struct Tape {
     pub damaged: bool,
     /// Conversations that somebody else has recorded.
     pub foreign: u64,
+}
+
+/// How sessions had TLS on a leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsThen {
+    /// Not at all.
+    Never,
+    /// From the first byte.
+    First,
+    /// By STARTTLS.
+    Later,
 }
 
 /// A session.
@@ -86,6 +97,24 @@ impl Tape {
     #[must_use]
     pub fn sessions(&self) -> usize {
         self.tracks.len()
+    }
+
+    /// How sessions had TLS on this side's leg: the most that any had.
+    #[must_use]
+    pub fn tls(&self, side: Side) -> TlsThen {
+        let (mut began, mut then) = (BTreeSet::new(), TlsThen::Never);
+        for record in &self.records {
+            match &record.what {
+                Fact::Item(story, _) if story.side == side && story.dir == Dir::In => {
+                    began.insert(record.track);
+                }
+                Fact::Happened(Happened::TlsUp(leg, _) | Happened::TlsFailed(leg, _)) if *leg == side => {
+                    then = then.max(if began.contains(&record.track) { TlsThen::Later } else { TlsThen::First });
+                }
+                _ => {}
+            }
+        }
+        then
     }
 
     fn event(&mut self, event: Event) {
