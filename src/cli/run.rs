@@ -214,6 +214,7 @@ fn setup(config: &Config, policy: Policy, failed: &Failed) -> Result<Setup, Fail
         trust,
         key_log: config.key_log.clone(),
         vault: config.vault,
+        limits: config.limits,
         store,
         sinks,
     })

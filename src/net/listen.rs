@@ -8,7 +8,7 @@ use super::pump::Pump;
 use super::reload::{self, News, Policies, Reloader};
 use super::tls::{ClientCertificate, Tls, TlsError, Trust};
 use crate::config::Upstream;
-use crate::policy::{Policy, Route, VaultLimits};
+use crate::policy::{HouseLimits, Policy, Route, VaultLimits};
 use crate::store::OpenError;
 use std::io;
 use std::net::SocketAddr;
@@ -51,6 +51,8 @@ pub struct Setup {
     pub key_log: Option<PathBuf>,
     /// What is kept of sessions that wait to be resumed.
     pub vault: VaultLimits,
+    /// What holds for all of it.
+    pub limits: HouseLimits,
     /// Where what outlives a session is kept.
     pub store: StoreSetup,
     /// Where notes go, in this order.
@@ -70,6 +72,7 @@ impl Setup {
             trust: Trust::default(),
             key_log: None,
             vault: VaultLimits::default(),
+            limits: HouseLimits::default(),
             store: StoreSetup::default(),
             sinks: Vec::new(),
         }

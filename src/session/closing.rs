@@ -118,6 +118,20 @@ impl Core {
         self.end_both(out);
     }
 
+    /// Ends the session because a peer takes too long. It is told so, but all else is as if its connection were lost: what could be
+    /// resumed then can be now.
+    pub(super) fn lose(&mut self, side: Side, error: StreamError, out: &mut Outbox) {
+        if self.over {
+            return;
+        }
+        self.ends(|| error.condition.name().to_owned());
+        let text = error.text.clone().unwrap_or_default();
+        out.notes.push(Note::StreamError { side, condition: error.condition, text });
+        self.tell(side, &error, out);
+        self.send_close(side, Origin::Made(0, "stream".to_owned()), out);
+        self.give_up_both(How::Abort, out);
+    }
+
     /// Sends a stream error, after a header if none was sent. Says nothing where a TLS handshake is due.
     pub(super) fn tell(&mut self, side: Side, error: &StreamError, out: &mut Outbox) {
         let speechless = match side {
