@@ -8,6 +8,7 @@ mod duration;
 mod keys;
 mod limits;
 mod record;
+mod restart;
 mod rules;
 mod size;
 mod source;

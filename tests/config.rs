@@ -63,7 +63,7 @@ fn every_key_is_understood() {
         total = 7
         loopback = true
         [limits.queue]
-        most_bytes = "1MiB"
+        most_bytes = "2MiB"
         [limits.c2s]
         stanzas = 5
         [limits.s2c]
@@ -97,7 +97,7 @@ fn every_key_is_understood() {
     assert_eq!(config.route.limits_before.stanza_bytes, 20_000);
     assert_eq!((config.route.limits_after.depth, config.route.limits_after.value_bytes), (512, 1000));
     assert_eq!((config.limits.connections.total, config.limits.connections.loopback), (7, true));
-    assert_eq!(config.limits.queue.most_bytes, 1 << 20);
+    assert_eq!(config.limits.queue.most_bytes, 2 << 20);
     assert_eq!(config.route.rates.map(|rate| (rate.stanzas, rate.bytes)), [(5, 0), (0, 1000)]);
     assert!(config.quiet && config.json && config.legacy_codes && config.allow_public);
     let mode = |side, rule| config.rules.get(side, rule);
@@ -155,6 +155,8 @@ const MISTAKES: &[(&str, usize, &[&str])] = &[
     ("[limits.after_login]\nvalue_bytes = 10", 2, &["value_bytes must be from 256"]),
     ("[limits.connections]\ntotal = 0", 2, &["total must be from 1"]),
     ("[limits.connections]\nper_second = 1", 2, &["unknown key `per_second`", "per_minute"]),
+    ("[limits.queue]\nbytes = '1MB'\nmost_bytes = '1MB'", 3, &["most_bytes must be more than bytes"]),
+    ("[limits.queue]\nbytes = '20MB'", 2, &["most_bytes must be more than bytes"]),
     ("[limits.queue]\nseconds = 0", 2, &["seconds must be from 1"]),
     ("[limits.c2s]\nbytes = 10", 2, &["bytes must be from 1000", "0 for none"]),
     ("[limits.s2c]\nburst_seconds = 0", 2, &["burst_seconds must be from 1"]),

@@ -7,7 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, Error};
 const DEEDS: [Deed; 3] = [Deed::Drop, Deed::Reject, Deed::Modify];
 
 /// The options and what was given for them. Derived arguments would know the order of each, but not across them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct OneLiners(pub(super) Vec<OneLiner>);
 
 impl OneLiners {

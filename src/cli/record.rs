@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What the command line says of it.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Recording")]
 pub(super) struct RecordArgs {
     /// Write what is seen as pcapng, secrets replaced: to a file (an earlier capture goes, no other file), a named pipe, `-`

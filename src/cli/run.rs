@@ -5,7 +5,7 @@ use super::check_config::{answers, rules, scripts, word};
 use super::one_liners::OneLiners;
 use super::{Failure, print, record, sinks};
 use crate::answer;
-use crate::config::{Config, Upstream, parse_duration, parse_listen};
+use crate::config::{Config, ConfigError, Upstream, parse_duration, parse_listen};
 use crate::net::ca::Authority;
 use crate::net::{ClientCertificate, Failed, Follower, Scripts, Server, Setup, StoreSetup, Trust};
 use crate::policy::{ClientTls, Policy, ServerTls, SmMode};
@@ -13,12 +13,12 @@ use crate::rules::{Mode, Modes};
 use std::fmt::Write;
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
 /// Arguments of `iqtap run`. What is not given here comes from the file, or else is the default.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Args {
     /// Where clients connect [default: 127.0.0.1:5222]
@@ -107,7 +107,8 @@ const EXAMPLE: &str = "Examples:
   iqtap run --upstream xmpp.example.org:5222 --record - | wireshark -k -i -
   iqtap run --config iqtap.toml
 
-SIGHUP (not on Windows) loads the scripts again, saved or not. The configuration file is read once, at the start.";
+SIGHUP (not on Windows) loads the scripts again, saved or not, and reads the configuration file again: rules, answers, scripts and
+limits are taken over; of what needs a restart it is told.";
 
 /// By then everything has ended by itself, unless something is stuck.
 const STOP_TIME: Duration = Duration::from_secs(7);
@@ -126,10 +127,22 @@ pub(super) fn parse_mode(text: &str) -> Result<Mode, String> {
 impl Args {
     /// The file's settings, with the command line's on top.
     fn config(self) -> Result<Config, Failure> {
-        let mut config = match &self.config {
+        let config = match &self.config {
             Some(path) => Config::from_file(path).map_err(Failure::usage)?,
             None => Config::default(),
         };
+        self.over(config)
+    }
+
+    /// The file's settings once more, with the command line's on top.
+    fn config_again(&self, path: &Path) -> Result<Config, ConfigError> {
+        let wrong =
+            |failure: Failure| ConfigError { path: path.to_owned(), line: 0, column: 0, message: failure.message };
+        self.clone().over(Config::from_file(path)?).map_err(wrong)
+    }
+
+    /// A file's settings, with the command line's on top.
+    fn over(self, mut config: Config) -> Result<Config, Failure> {
         config.listen = self.listen.unwrap_or(config.listen);
         config.upstream = self.upstream.or(config.upstream);
         config.route.client_tls = self.client_tls.unwrap_or(config.route.client_tls);
@@ -173,9 +186,13 @@ impl Args {
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
+    let (path, again) = (args.config.clone(), args.clone());
     let config = args.config()?;
     print::start_log(config.quiet);
-    let (scripts, policy) = Scripts::load(&config).map_err(Failure::usage)?;
+    let (mut scripts, policy) = Scripts::load(&config).map_err(Failure::usage)?;
+    if let Some(path) = path {
+        scripts = scripts.reading(move || again.config_again(&path));
+    }
     record::warn(&config);
     let failed = Failed::default();
     let setup = setup(&config, policy, &failed)?;

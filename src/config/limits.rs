@@ -122,9 +122,17 @@ struct QueueKeys {
 
 impl QueueKeys {
     fn apply(self, limits: &mut QueueLimits) -> Result<(), Wrong> {
+        let [all, own] = [&self.bytes, &self.own_bytes].map(|key| key.as_ref().map(Spanned::span));
         bytes(&mut limits.bytes, self.bytes, "bytes", 4 << 10..=256 << 20)?;
         bytes(&mut limits.own_bytes, self.own_bytes, "own_bytes", 4 << 10..=256 << 20)?;
+        let most = self.most_bytes.as_ref().map(Spanned::span);
         bytes(&mut limits.most_bytes, self.most_bytes, "most_bytes", 64 << 10..=4 << 30)?;
+        if limits.most_bytes <= limits.bytes.max(limits.own_bytes) {
+            let span = most.or(own).or(all).unwrap_or_default();
+            let message =
+                "most_bytes must be more than bytes and own_bytes: a peer is only slow until then, and given up beyond";
+            return Err((span, message.to_owned()));
+        }
         within(&mut limits.seconds, self.seconds, "seconds", 1..=86_400)
     }
 }

@@ -1,9 +1,11 @@
 //! [`Server`]: the listening socket and the life of the process's sessions: accepted, counted, stopped together.
 
 use super::clock::{self, Clock};
+use super::house::House;
 use super::keeper::{self, Keeper, StoreSetup};
 use super::lobby::Lobby;
 use super::notes::{Consumer, Sink, Summary, Teller};
+use super::porter::Entry;
 use super::pump::Pump;
 use super::reload::{self, News, Policies, Reloader};
 use super::tls::{ClientCertificate, Tls, TlsError, Trust};
@@ -117,9 +119,9 @@ fn listen_reason(error: &io::Error) -> String {
     }
 }
 
-/// What all sessions of a server share. Read only, but for the flag that says stop and the policy in force.
+/// What all sessions of a server share. Read only, but for the flag that says stop, the policy and the limits in force.
 pub(super) struct Shared {
-    pub(super) route: Arc<Route>,
+    pub(super) house: Arc<House>,
     pub(super) policies: Arc<Policies>,
     pub(super) upstream: Upstream,
     pub(super) tls: Tls,
@@ -166,7 +168,8 @@ impl Server {
     /// If any of that cannot be done.
     pub async fn bind(setup: Setup) -> Result<Self, BindError> {
         let address = setup.listen;
-        let tls = Tls::new(&setup.route, &setup.certificate, &setup.trust, setup.key_log.as_deref())?;
+        let handshake = Duration::from_secs(setup.limits.handshake_seconds);
+        let tls = Tls::new(&setup.route, &setup.certificate, &setup.trust, setup.key_log.as_deref(), handshake)?;
         let listener = TcpListener::bind(address).await.map_err(|error| BindError::Listen { address, error })?;
         let bound = listener.local_addr().map_err(|error| BindError::Listen { address, error })?;
         if setup.upstream.to_string().parse() == Ok(bound) {
@@ -179,22 +182,23 @@ impl Server {
         let (teller, consumer) = Consumer::start(setup.sinks);
         let clock = Clock::start();
         let policies = Arc::new(Policies::new(setup.policy.timed_by(clock::nanos), clock.now()));
-        let (reloader, news) = Reloader::new(Arc::clone(&policies), clock, lasts);
+        let house = Arc::new(House::new(setup.route, setup.limits, clock));
+        let (reloader, news) = Reloader::new(Arc::clone(&policies), Arc::clone(&house), clock, lasts);
         let (keeper, queue) = Keeper::new();
         let shared = Arc::new(Shared {
-            route: Arc::new(Route { started: clock.now(), ..setup.route }),
+            lobby: Lobby::new(setup.vault, clock, Arc::clone(&house.memory)),
+            house,
             policies,
             upstream: setup.upstream,
             tls,
             clock,
-            lobby: Lobby::new(setup.vault, clock),
             keeper,
             watched,
             stopping: AtomicBool::new(false),
             stop: Arc::default(),
         });
-        let house = Arc::downgrade(&shared);
-        keeper::start(queue, store, house, reloader.teller(), scripts).map_err(BindError::Thread)?;
+        let weak = Arc::downgrade(&shared);
+        keeper::start(queue, store, weak, reloader.teller(), scripts).map_err(BindError::Thread)?;
         // A policy that comes later may have scripts, though this one has none.
         super::watch::start(Arc::downgrade(&shared));
         let tasks = JoinSet::new();
@@ -230,9 +234,16 @@ impl Server {
         if !self.shared.keeper.finish().await {
             tracing::error!("the store was not closed in time: the last that was to be kept may be lost");
         }
+        if let Some(news) = self.shared.house.porter.news() {
+            let _ = timeout(SINK_TIME, self.teller.tell_news(self.shared.clock.now(), news)).await; // for the total
+        }
         drop(self.teller);
         let deadline = (asked + END_TIME).max(Instant::now() + SINK_TIME);
-        Summary { sessions: self.sessions, tally: self.consumer.finished(deadline).await }
+        Summary {
+            sessions: self.sessions,
+            refused: self.shared.house.porter.refused(),
+            tally: self.consumer.finished(deadline).await,
+        }
     }
 
     /// Accepts, and attends to reloads, until `shutdown` is done.
@@ -241,13 +252,24 @@ impl Server {
         let Some(news) = self.news.take() else { return };
         let attending = reload::attend(Arc::clone(&self.shared.policies), news, self.teller.clone(), self.shared.clock);
         let mut attending = pin!(attending);
+        let (house, policies) = (Arc::clone(&self.shared.house), Arc::clone(&self.shared.policies));
+        let mut telling = pin!(house.porter.tell(self.reloader.teller()));
+        let mut warding = pin!(house.memory.ward(self.reloader.teller(), |who| match who {
+            Some(session) => policies.wake(session),
+            None => policies.wake_soon(),
+        }));
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
                 () = &mut attending => {}
+                () = &mut telling => {}
+                () = &mut warding => {}
                 Some(_) = self.tasks.join_next() => {} // a panic has been reported by its guard
                 accepted = self.listener.accept() => match accepted {
-                    Ok((tcp, _)) => self.welcome(tcp),
+                    Ok((tcp, peer)) => match house.porter.admit(peer.ip(), house.memory.is_full()) {
+                        Ok(entry) => self.welcome(tcp, entry),
+                        Err(refusal) => house.porter.turn_away(tcp, peer.ip(), refusal),
+                    },
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
                         sleep(ACCEPT_PAUSE).await;
@@ -257,7 +279,7 @@ impl Server {
         }
     }
 
-    fn welcome(&mut self, tcp: TcpStream) {
+    fn welcome(&mut self, tcp: TcpStream, entry: Entry) {
         self.sessions += 1;
         let guard = Guard(self.sessions);
         let mut pump = Pump::new(tcp, self.sessions, Arc::clone(&self.shared), self.teller.clone());
@@ -265,6 +287,7 @@ impl Server {
         self.tasks.spawn(async move {
             pump.run().await; // by reference: moving it once more would make the task twice its size
             tracing::debug!(session = guard.0, "ends");
+            drop((pump, entry));
         });
     }
 }

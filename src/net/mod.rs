@@ -12,13 +12,16 @@
 pub mod ca;
 mod clock;
 mod dial;
+mod house;
 mod insecure;
 mod keeper;
 mod keylog;
 mod listen;
 mod lobby;
+mod memory;
 mod mint;
 mod notes;
+mod porter;
 mod pump;
 mod record;
 mod reload;

@@ -19,10 +19,12 @@ pub use follow::{Follower, Scripts};
 pub(super) use policies::Policies;
 
 use super::clock::{self, Clock};
+use super::house::House;
 use super::notes::Teller;
 use crate::config::ConfigError;
-use crate::policy::Policy;
+use crate::policy::{HouseLimits, Policy, Route};
 use crate::xmpp::Timestamp;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,12 +62,36 @@ pub enum News {
     },
     /// The store does it again.
     StoreWorks,
+    /// Connections were not let in.
+    Refused {
+        /// How many, since it was told last.
+        count: u64,
+        /// How many, since the start.
+        total: u64,
+        /// Where the last one came from.
+        address: IpAddr,
+        /// The key of the limit that it ran into.
+        limit: &'static str,
+    },
+    /// The sessions hold more than they may together: those that hold most are not read from, and then cut.
+    MemoryFull {
+        /// Bytes held.
+        held: usize,
+        /// The limit.
+        most: usize,
+    },
+    /// They do not any more.
+    MemoryFine {
+        /// Bytes held.
+        held: usize,
+    },
 }
 
 /// Puts policies in force, from any thread, for as long as the server lives.
 #[derive(Clone)]
 pub struct Reloader {
     policies: Arc<Policies>,
+    house: Arc<House>,
     news: mpsc::Sender<News>,
     clock: Clock,
     /// Whether what scripts keep outlives the server.
@@ -73,15 +99,26 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    pub(super) fn new(policies: Arc<Policies>, clock: Clock, lasts: bool) -> (Self, mpsc::Receiver<News>) {
+    pub(super) fn new(
+        policies: Arc<Policies>,
+        house: Arc<House>,
+        clock: Clock,
+        lasts: bool,
+    ) -> (Self, mpsc::Receiver<News>) {
         let (news, told) = mpsc::channel(NEWS);
-        (Self { policies, news, clock, lasts }, told)
+        (Self { policies, house, news, clock, lasts }, told)
     }
 
     /// Gives the policy the next number and puts it in force: new sessions begin with it, living ones go on with it after the
     /// input that they are at, idle ones within a moment. Gives its number.
     pub fn publish(&self, policy: Policy) -> u64 {
         self.policies.publish(policy.timed_by(clock::nanos), self.clock.now())
+    }
+
+    /// Puts other limits in force: at once for connections and memory, for sessions that begin later what is judged in a session and what
+    /// may wait for a peer. TLS stays as it is.
+    pub fn set_limits(&self, route: &Route, limits: HouseLimits) {
+        self.house.set_limits(route, limits);
     }
 
     /// What is in force.

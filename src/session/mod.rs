@@ -38,6 +38,7 @@ mod time;
 mod vault;
 mod watch;
 
+pub use closing::farewell;
 pub use happened::Happened;
 pub use io::{Act, Dir, Fate, How, Input, Note, Origin, Outbox, Pair, Seen, StanzaInfo, TlsInfo, What};
 pub use latency::Latency;
@@ -173,7 +174,7 @@ impl Session {
         self.core.not_read(now, side);
     }
 
-    /// Bytes of memory that its peers make it hold, about: what is unfinished, what waits, the ledger of stream management.
+    /// Bytes of memory that its peers make it hold, about: what is unfinished, what waits, the ledgers.
     #[must_use]
     pub fn holds(&self) -> usize {
         self.core.held_bytes()

@@ -73,6 +73,6 @@ impl Core {
     pub(super) fn held_bytes(&self) -> usize {
         let unfinished: usize = SIDES.into_iter().map(|side| self.leg_ref(side).pending.capacity()).sum();
         let ledgers: usize = self.sm.iter().flat_map(|sm| &sm.ledgers).map(SmLedger::weight).sum();
-        unfinished + ledgers + self.held()
+        unfinished + ledgers + self.iqs.held() + self.held()
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! a signal -> wait until nothing has moved for 100 ms -> arm the watch -> compare contents -> compile -> publish or tell why not
 //! ```
-//! Takes a [`Config`] as it is in memory; gives policies to a [`Reloader`]. All of it on a thread of its own. Must not publish
+//! Takes a [`Config`] as it is in memory, and where it is asked to reload as its file says it; gives policies to a [`Reloader`]. All of it on a thread of its own. Must not publish
 //! what is not whole, nor try the same contents twice.
 
 use super::places::Places;
@@ -30,10 +30,13 @@ const SIGNALS: usize = 16;
 /// As much as the main thread has, on which scripts are compiled the first time.
 const STACK_BYTES: usize = 8 << 20;
 
+/// Reads the configuration once more.
+type Reader = Box<dyn Fn() -> Result<Config, ConfigError> + Send>;
+
 /// Scripts that have been compiled, and what their files held.
-#[derive(Debug)]
 pub struct Scripts {
     config: Config,
+    reader: Option<Reader>,
     files: Vec<PathBuf>,
     prints: Prints,
 }
@@ -49,7 +52,14 @@ impl Scripts {
         let policy = config.policy()?;
         let files = made_of(&policy);
         prints.add(&files);
-        Ok((Self { config: config.clone(), files, prints }, policy))
+        Ok((Self { config: config.clone(), reader: None, files, prints }, policy))
+    }
+
+    /// Whenever it is asked to reload, the configuration is read once more by this.
+    #[must_use]
+    pub fn reading(mut self, reader: impl Fn() -> Result<Config, ConfigError> + Send + 'static) -> Self {
+        self.reader = Some(Box::new(reader));
+        self
     }
 
     /// Loads them again from now on, whenever their files have changed (unless the configuration says `reload = false`) and
@@ -60,8 +70,9 @@ impl Scripts {
         let thread = thread::Builder::new().name("reload".to_owned()).stack_size(STACK_BYTES);
         let started = thread.spawn(move || {
             let watch = self.config.reload.then(|| watch(watching)).flatten();
-            let Self { config, files, prints } = self;
-            let follow = Follow { config, reloader, watch, files, prints, changed: BTreeSet::new(), missing: None };
+            let Self { config, reader, files, prints } = self;
+            let follow =
+                Follow { config, reader, reloader, watch, files, prints, changed: BTreeSet::new(), missing: None };
             follow.run(&heard);
         });
         if let Err(error) = started {
@@ -121,6 +132,7 @@ enum Signal {
 /// The thread's.
 struct Follow {
     config: Config,
+    reader: Option<Reader>,
     reloader: Reloader,
     watch: Option<Watch>,
     /// What the policy in force was made of.
@@ -165,6 +177,14 @@ impl Follow {
     /// Tries what the files hold now, if it was not tried yet, or if asked to; when to look again. `quiet`: nobody is
     /// about to write them.
     fn look(&mut self, asked: bool, quiet: bool) -> Option<Instant> {
+        let before = if asked { self.read_again() } else { Ok(None) };
+        let before = match before {
+            Ok(before) => before,
+            Err(error) => {
+                self.conclude(Err(error), asked);
+                return None;
+            }
+        };
         let files = self.all_files();
         self.arm(&files);
         let prints = Prints::of(&files);
@@ -181,6 +201,9 @@ impl Follow {
             return None;
         }
         let tried = self.compile();
+        if let Some(before) = before {
+            self.take_over(before, tried.is_ok());
+        }
         if tried.is_err() && !quiet && !asked {
             return Some(Instant::now() + QUIET);
         }
@@ -188,6 +211,28 @@ impl Follow {
         self.changed.extend(changed);
         self.conclude(tried, asked);
         None
+    }
+
+    /// Reads the configuration, if there is a file of it; gives the one before.
+    fn read_again(&mut self) -> Result<Option<Config>, ConfigError> {
+        let Some(reader) = &self.reader else { return Ok(None) };
+        let mut config = reader()?;
+        // What scripts share outlives them.
+        config.shared = self.config.shared.clone();
+        config.shadow_shared = self.config.shadow_shared.clone();
+        Ok(Some(std::mem::replace(&mut self.config, config)))
+    }
+
+    /// Puts the limits in force that were read, if all else of it is whole; else the configuration stays as it was before.
+    fn take_over(&mut self, before: Config, whole: bool) {
+        if !whole {
+            self.config = before;
+            return;
+        }
+        for key in before.needs_restart(&self.config) {
+            tracing::warn!("{} has changed, which only holds after a restart", key);
+        }
+        self.reloader.set_limits(&self.config.route, self.config.limits);
     }
 
     /// What is named and what is in force: a new version that is broken may have come to depend on fewer.
@@ -214,7 +259,9 @@ impl Follow {
                 self.warn_of_memory(&policy);
                 let policy = self.reloader.publish(policy);
                 let changed = std::mem::take(&mut self.changed);
-                let files = if asked { named(&self.config) } else { changed.into_iter().collect() };
+                let read = self.reader.as_ref().map(|_| self.config.path.clone()).into_iter();
+                let files =
+                    if asked { read.chain(named(&self.config)).collect() } else { changed.into_iter().collect() };
                 self.arm(&self.all_files());
                 News::Reloaded { files, policy }
             }
