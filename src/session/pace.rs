@@ -69,16 +69,16 @@ impl Core {
                 && pace.until.is_some_and(|until| until <= now)
             {
                 pace.until = None;
+                self.not_read(now, side); // until now
                 self.resume(side);
             }
         }
     }
 
-    /// A side that waits need not any more, for the session ends: what it has sent goes first. Whether there is one.
+    /// A side that may have to wait need not any more, for the session ends: what it has sent goes first. Whether there is one.
     pub(super) fn hurry(&mut self) -> Option<Side> {
-        let side = [Side::Client, Side::Server].into_iter().find(|side| self.is_paused(*side))?;
-        self.paces[side.index()] = None;
-        Some(side)
+        // Also one whose time has come in this very moment.
+        [Side::Client, Side::Server].into_iter().find(|side| self.paces[side.index()].take().is_some())
     }
 }
 
