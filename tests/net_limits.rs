@@ -255,7 +255,8 @@ async fn what_comes_too_fast_is_read_later_and_none_of_it_is_lost() {
     assert!(begun.elapsed() > Duration::from_millis(1300), "260 at 100 a second took {:?}", begun.elapsed());
     // Of what was read already nothing is lost either when the client leaves.
     drop(client);
-    assert_eq!(received + server.end().await.as_str(), messages);
+    let received = received + server.end().await.as_str();
+    assert!(received == messages, "{} bytes of {}", received.len(), messages.len());
 
     let (mut client, mut server) = lab.joined().await;
     let message = format!("<message><body>{}</body></message>", "x".repeat(100_000));
@@ -309,7 +310,8 @@ async fn a_reader_that_stops_for_good_is_cut() {
     let (client, mut server) = deaf_client(&lab).await;
     let text = format!("<message><body>{}</body></message>", "x".repeat(16_000)).repeat(64);
     let begun = Instant::now();
-    flood(&mut server, &text, 1 << 30).await;
+    let sent = flood(&mut server, &text, 1 << 30).await;
+    assert!(sent < 32 << 20, "{sent} bytes were taken though nobody reads them");
     heard(overs, Duration::from_secs(10)).await;
     assert!(begun.elapsed() < Duration::from_secs(10), "took {:?}", begun.elapsed());
     server.end().await;
@@ -391,4 +393,26 @@ async fn who_is_not_let_in_hears_why_only_in_a_language_it_speaks() {
     let mut silent = TcpStream::connect(lab.address).await.unwrap();
     assert_eq!(silent.read(&mut [0]).await.unwrap_or(0), 0);
     assert!(begun.elapsed() < Duration::from_secs(3));
+}
+
+#[tokio::test]
+async fn all_accounts_together_keep_no_more_than_the_store_may_hold() {
+    let lab = Lab::start(|setup, _| {
+        setup.limits.store_bytes = 4000;
+        setup.policy.answers.set("jabber:iq:private", iqtap::answer::Mode::Local).unwrap();
+    })
+    .await;
+    let (mut client, _server) = lab.joined().await;
+    for (number, fits) in [(1, true), (2, false)] {
+        let note = format!("<note xmlns='urn:note:{number}'>{}</note>", "x".repeat(2500));
+        client
+            .send(&format!("<iq type='set' id='p{number}'><query xmlns='jabber:iq:private'>{note}</query></iq>"))
+            .await;
+        let said = client.expect(if fits { "/>" } else { "</iq>" }).await;
+        assert_eq!(said.contains("type='result'"), fits, "{said}");
+        assert!(
+            fits || said.contains("<resource-constraint") && said.contains("there is no room to keep more"),
+            "{said}"
+        );
+    }
 }

@@ -47,6 +47,7 @@ struct Keys {
     key: Option<Spanned<PathBuf>>,
     data_dir: Option<Spanned<PathBuf>>,
     store: Option<Spanned<PathBuf>>,
+    store_bytes: Option<Spanned<SizeKey>>,
     record: Option<Spanned<PathBuf>>,
     record_name: Option<Spanned<String>>,
     record_size: Option<Spanned<SizeKey>>,
@@ -160,6 +161,7 @@ impl Keys {
         set(&mut route.client_tls, self.client_tls);
         set(&mut route.server_tls, self.server_tls);
         self.limits.unwrap_or_default().apply(route, &mut config.limits)?;
+        limits::within_or_none(&mut config.limits.store_bytes, self.store_bytes, "store_bytes", 1 << 20..=1 << 44)?;
         within(&mut config.limits.handshake_seconds, self.handshake_seconds, "handshake_seconds", 1..=3_600)?;
         within(&mut route.login_seconds, self.login_seconds, "login_seconds", 1..=86_400)?;
         within(&mut route.stanza_seconds, self.stanza_seconds, "stanza_seconds", 0..=86_400)?;

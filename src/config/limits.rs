@@ -55,7 +55,7 @@ pub(super) fn bytes(
 }
 
 /// The same, where 0 means that there is no limit.
-fn within_or_none(
+pub(super) fn within_or_none(
     place: &mut usize,
     value: Option<Spanned<SizeKey>>,
     name: &str,

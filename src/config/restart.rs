@@ -22,6 +22,7 @@ impl Config {
             ("json, quiet or filter", (self.json, self.quiet, &self.filter) != (new.json, new.quiet, &new.filter)),
             ("reload", self.reload != new.reload),
             ("vault_seconds, vault_sessions or vault_bytes", self.vault != new.vault),
+            ("store_bytes", self.limits.store_bytes != new.limits.store_bytes),
             ("handshake_seconds", self.limits.handshake_seconds != new.limits.handshake_seconds),
         ];
         keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()

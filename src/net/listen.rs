@@ -175,7 +175,7 @@ impl Server {
         if setup.upstream.to_string().parse() == Ok(bound) {
             return Err(BindError::Loop(setup.upstream));
         }
-        let store = setup.store.open()?;
+        let store = setup.store.open(setup.limits.store_bytes)?;
         let lasts = setup.store.lasts();
         let scripts = lasts.then(|| setup.policy.scripts.shared().clone());
         let watched = setup.sinks.iter().any(|sink| sink.wants_stanzas());

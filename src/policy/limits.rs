@@ -76,6 +76,8 @@ pub struct HouseLimits {
     pub queue: QueueLimits,
     /// Bytes that all sessions together may hold (what waits, unfinished stanzas, ledgers, the vault); 0: as many as there are.
     pub memory: usize,
+    /// Bytes that all accounts together may keep in the store; 0: as many as come.
+    pub store_bytes: usize,
     /// Seconds for a TLS handshake.
     pub handshake_seconds: u64,
 }
@@ -86,6 +88,7 @@ impl Default for HouseLimits {
             connections: ConnectionLimits::default(),
             queue: QueueLimits::default(),
             memory: 1 << 30,
+            store_bytes: 1 << 30,
             handshake_seconds: 10,
         }
     }
