@@ -7,6 +7,7 @@ mod answers;
 mod changes;
 mod duration;
 mod keys;
+mod limits;
 mod record;
 mod rules;
 mod size;
@@ -18,7 +19,7 @@ pub use record::{OnRecordFailure, Recording};
 pub use size::parse_size;
 
 use crate::answer::Answers;
-use crate::policy::{Forward, OnScriptError, Policy, Route, VaultLimits};
+use crate::policy::{Forward, HouseLimits, OnScriptError, Policy, Route, VaultLimits};
 use crate::rules::{Mode, Modes};
 use crate::script::{Filter, LoadError, OneLiner, ScriptLimits, ScriptSet, Shared};
 use std::collections::BTreeMap;
@@ -160,6 +161,8 @@ pub struct Config {
     pub iq_timeout: u64,
     /// What is kept of sessions that wait to be resumed.
     pub vault: VaultLimits,
+    /// What holds for the process.
+    pub limits: HouseLimits,
     /// Scripts, in order.
     pub scripts: Vec<PathBuf>,
     /// Whether scripts are loaded again when their files change.
@@ -212,6 +215,7 @@ impl Default for Config {
             static_answers: Vec::new(),
             iq_timeout: Policy::default().iq_timeout,
             vault: VaultLimits::default(),
+            limits: HouseLimits::default(),
             scripts: Vec::new(),
             reload: true,
             one_liners: Vec::new(),

@@ -88,8 +88,8 @@ impl Op {
 /// Why something could not be done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {
-    /// A space would hold more entries than it may.
-    #[error("more than {0} entries are not kept")]
+    /// A space would hold more entries than it may; 0: whatever keeps them would hold more of accounts than it may.
+    #[error("{}", if *.0 == 0 { "there is no room to keep more".to_owned() } else { format!("more than {} entries are not kept", .0) })]
     Full(usize),
     /// The store has failed: why, for people.
     #[error("the store has failed: {0}")]

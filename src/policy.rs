@@ -1,6 +1,10 @@
 //! [`Policy`]: one immutable numbered snapshot of everything that may change while a session lives, and [`Route`]:
 //! what is fixed when it begins. Takes compiled parts, gives them to sessions behind an `Arc`.
 
+mod limits;
+
+pub use limits::{ConnectionLimits, HouseLimits, QueueLimits, Rate};
+
 use crate::answer::Answers;
 use crate::rules::Modes;
 use crate::script::{ScriptSet, Stopwatch};
@@ -146,8 +150,16 @@ pub struct Route {
     pub login_seconds: u64,
     /// Seconds to wait for the peer's `</stream:stream>` after ours.
     pub close_seconds: u64,
+    /// Seconds for a peer to finish what it has begun: a stanza, or a stream header; 0: as long as it takes. They do not count while it is not read.
+    pub stanza_seconds: u64,
+    /// Seconds after which a client that has logged in and says nothing, not even white space, is taken for lost; 0: never.
+    pub idle_seconds: u64,
+    /// How fast each side may send, by [`crate::xmpp::Side::index`].
+    pub rates: [Rate; 2],
     /// Stream management.
     pub sm: SmMode,
+    /// How many runs of stanzas of one fate a ledger of stream management may hold before it is merged.
+    pub sm_runs: usize,
     /// IQ requests that may be under way at once, each way.
     pub open_iqs: usize,
     /// Since when iqtap runs: what XEP-0012 is told of the server.
@@ -163,7 +175,11 @@ impl Default for Route {
             limits_after: Limits::AFTER_LOGIN,
             login_seconds: 30,
             close_seconds: 5,
+            stanza_seconds: 60,
+            idle_seconds: 0,
+            rates: [Rate::default(); 2],
             sm: SmMode::default(),
+            sm_runs: 4096,
             open_iqs: 1024,
             started: Timestamp::default(),
         }

@@ -58,6 +58,16 @@ fn every_key_is_understood() {
         depth = 512
         attributes = 10
         name_bytes = 100
+        value_bytes = 1000
+        [limits.connections]
+        total = 7
+        loopback = true
+        [limits.queue]
+        most_bytes = "2MiB"
+        [limits.c2s]
+        stanzas = 5
+        [limits.s2c]
+        bytes = "1kB"
         [rules]
         default = "enforce"
         id = "off"
@@ -85,7 +95,10 @@ fn every_key_is_understood() {
     assert_eq!((config.route.login_seconds, config.route.close_seconds), (60, 2));
     assert_eq!(config.script_limits.operations, 1000);
     assert_eq!(config.route.limits_before.stanza_bytes, 20_000);
-    assert_eq!(config.route.limits_after.depth, 512);
+    assert_eq!((config.route.limits_after.depth, config.route.limits_after.value_bytes), (512, 1000));
+    assert_eq!((config.limits.connections.total, config.limits.connections.loopback), (7, true));
+    assert_eq!(config.limits.queue.most_bytes, 2 << 20);
+    assert_eq!(config.route.rates.map(|rate| (rate.stanzas, rate.bytes)), [(5, 0), (0, 1000)]);
     assert!(config.quiet && config.json && config.legacy_codes && config.allow_public);
     let mode = |side, rule| config.rules.get(side, rule);
     assert_eq!(mode(Side::Client, Rule::Id), Mode::Off);
@@ -137,6 +150,19 @@ const MISTAKES: &[(&str, usize, &[&str])] = &[
     ("[limits.after_login]\nstanza_bytes = 9999", 2, &["from 10000", "RFC 6120 §13.12"]),
     ("[limits.before_login]\n\nstanza_bytes = 10", 3, &["from 1000"]),
     ("[limits.after_login]\ndepth = 513", 2, &["depth must be from 4 to 512"]),
+    ("[limits]\n\nmemory = '100kB'", 3, &["memory must be from 1048576", "0 for none"]),
+    ("[limits]\nmemory = 'much'", 2, &["no number of bytes"]),
+    ("[limits.after_login]\nvalue_bytes = 10", 2, &["value_bytes must be from 256"]),
+    ("[limits.connections]\ntotal = 0", 2, &["total must be from 1"]),
+    ("[limits.connections]\nper_second = 1", 2, &["unknown key `per_second`", "per_minute"]),
+    ("[limits.queue]\nbytes = '1MB'\nmost_bytes = '1MB'", 3, &["most_bytes must be more than bytes"]),
+    ("[limits.queue]\nbytes = '20MB'", 2, &["most_bytes must be more than bytes"]),
+    ("[limits.queue]\nseconds = 0", 2, &["seconds must be from 1"]),
+    ("[limits.c2s]\nbytes = 10", 2, &["bytes must be from 1000", "0 for none"]),
+    ("[limits.s2c]\nburst_seconds = 0", 2, &["burst_seconds must be from 1"]),
+    ("handshake_seconds = 0", 1, &["handshake_seconds must be from 1"]),
+    ("vault_bytes = 1", 1, &["vault_bytes must be from 1024"]),
+    ("sm_runs = 1", 1, &["sm_runs must be from 64"]),
     ("[script_limits]\noperations = 1", 2, &["operations must be"]),
     ("\ncert = 'c.crt'", 2, &["`key = FILE`"]),
     ("key = 'c.key'", 1, &["`cert = FILE`"]),
@@ -303,6 +329,10 @@ fn the_example_file_has_every_key() {
         "[limits]\n",
         "[limits.before_login]\n",
         "[limits.after_login]\n",
+        "[limits.connections]\n",
+        "[limits.queue]\n",
+        "[limits.c2s]\n",
+        "[limits.s2c]\n",
         "[script_limits]\n",
     ] {
         let said = read(&format!("{table}no_such_key_at_all = 1")).unwrap_err();

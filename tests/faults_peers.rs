@@ -7,7 +7,8 @@
 mod net_support;
 
 use net_support::running::Running;
-use net_support::{HEADER, MECHANISMS, PROCEED, Peer, STARTTLS, joined, soon};
+use net_support::{DOMAIN, HEADER, MECHANISMS, PROCEED, Peer, STARTTLS, TestCa, joined, soon};
+use rcgen::{CertificateParams, date_time_ymd};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -213,6 +214,34 @@ async fn a_server_that_dies_or_babbles_during_tls_gets_no_word_in_the_clear() {
     assert!(running.runs());
     let said = running.stopped();
     assert!(!said.contains("panicked"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_with_a_certificate_of_no_use_is_told_apart_and_gets_no_word() {
+    let (directory, ca) = (tempfile::tempdir().unwrap(), TestCa::new("one"));
+    let file = directory.path().join("ca.crt");
+    std::fs::write(&file, &ca.pem).unwrap();
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let more = ["--server-tls", "direct", "--server-ca", file.to_str().unwrap()];
+    let running = Running::start(&upstream, &more);
+    let mut expired = CertificateParams::new([DOMAIN.to_owned()]).unwrap();
+    (expired.not_before, expired.not_after) = (date_time_ymd(2001, 1, 1), date_time_ymd(2002, 1, 1));
+    let servers = [
+        (ca.acceptor_with(expired), "has expired"),
+        (ca.acceptor("other.example"), "is not for example.org but for other.example"),
+        (TestCa::new("two").acceptor(DOMAIN), "does not know"),
+    ];
+    for (acceptor, why) in servers {
+        let mut client = Peer::new(TcpStream::connect(running.address).await.unwrap());
+        client.send(HEADER).await;
+        let tcp = soon(upstream.accept()).await.unwrap().0;
+        if let Ok(tls) = soon(acceptor.accept(tcp)).await {
+            assert_eq!(Peer::new(tls).end().await, "", "nothing may be said to a server that is not believed");
+        }
+        let said = client.end().await;
+        assert!(said.contains("<remote-connection-failed") && said.contains(why), "{why}: {said}");
+    }
+    running.stopped();
 }
 
 /// A TLS 1.0 client's first message: no version in common.

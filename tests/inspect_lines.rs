@@ -501,3 +501,38 @@ fn a_reload_is_no_sessions_and_only_failures_are_warnings() {
         r#"{"event":"reload_failed","time":"2023-11-14T22:13:30.001000Z","path":"a.rhai","text":"no\nway","policy":3,"since":"2023-11-14T22:13:20.001000Z"}"#
     );
 }
+
+#[test]
+fn who_is_not_let_in_and_what_is_held_is_told_and_counted() {
+    let printed = |options: PrinterOptions| {
+        let paper = Paper::default();
+        let mut printer = Printer::new(options, Box::new(paper.clone()));
+        let now = Timestamp(1_700_000_000_001_000);
+        let [four, six] = ["192.0.2.7", "2001:db8::1"].map(|address| address.parse().unwrap());
+        printer.refused(now, 1, 1, four, "limits.connections.total").unwrap();
+        printer.refused(now, 16, 17, six, "limits.memory").unwrap();
+        printer.memory(now, 1_100_000_000, Some(1_000_000_000)).unwrap();
+        printer.memory(now, 800_000_000, None).unwrap();
+        printer.finish(&Tally::default()).unwrap();
+        paper.text()
+    };
+    assert_eq!(
+        printed(options()),
+        "23:13:20.001  ────────  1 connection was not let in (limits.connections.total), from 192.0.2.7\n\
+         23:13:20.001  ────────  16 connections were not let in (limits.memory), the last one from 2001:db8::1\n\
+         23:13:20.001  ────────  the sessions hold 1.1 GB, more than 1.0 GB (limits.memory): nobody is let in, those that hold most wait, then are cut\n\
+         23:13:20.001  ────────  the sessions hold 800.0 MB: all is well again\n\
+         connections not let in: 17\n"
+    );
+    let json = printed(PrinterOptions { json: true, ..options() });
+    let lines: Vec<&str> = json.lines().collect();
+    assert_eq!(
+        lines[1],
+        r#"{"event":"refused","time":"2023-11-14T22:13:20.001000Z","refused":16,"limit":"limits.memory","peer":"2001:db8::1"}"#
+    );
+    assert_eq!(
+        lines[2],
+        r#"{"event":"memory_full","time":"2023-11-14T22:13:20.001000Z","held":1100000000,"most":1000000000}"#
+    );
+    assert!(lines[4].starts_with(r#"{"event":"total","sessions":0,"refused":17,"summary":"#), "{}", lines[4]);
+}

@@ -427,3 +427,40 @@ fn what_was_acknowledged_is_there_after_a_kill() {
         before = numbers.len();
     }
 }
+
+#[test]
+fn all_accounts_together_keep_no_more_than_they_may() {
+    const MOST: usize = 3 * 1020;
+    let place = TempDir::new().expect("a directory");
+    let big = "x".repeat(1000);
+    // Account, space, name and value: 1,020 bytes.
+    let keep = |store: &mut dyn Store, account: &str, letter: &str, value: &str| {
+        one(store, write(account, &[put("a", &letter.repeat(19 - account.len()), value)]))
+    };
+    let file = |name: &str| FileStore::open(&place.path().join(name)).expect("a store").holding(MOST);
+    for kind in ["memory", "file", "file that is opened again"] {
+        let mut store: Box<dyn Store> = match kind {
+            "memory" => Box::new(MemoryStore::new().holding(MOST)),
+            name => Box::new(file(name)),
+        };
+        for (account, letter) in [(JULIET, "j"), ("r", "r"), ("r", "s")] {
+            assert_eq!(keep(&mut *store, account, letter, &big), Ok(vec![]), "{kind}");
+        }
+        if kind == "file that is opened again" {
+            drop(store);
+            store = Box::new(file(kind));
+        }
+        let (store, full) = (&mut *store, Err(Trouble::Full(0)));
+        assert_eq!(keep(store, "s", "s", &big), full, "{kind}: whoever comes");
+        assert_eq!(keep(store, NOBODY, "s", &big), Ok(vec![]), "{kind}: what is nobody's has limits of its own");
+        // As much in the place of what is there is taken, or less; then there is room again.
+        assert_eq!(keep(store, JULIET, "j", &big.replace('x', "y")), Ok(vec![]), "{kind}");
+        assert_eq!(one(store, write(JULIET, &[put("a", "z", &big), put("a", "j", "")])), full, "{kind}");
+        assert_eq!(one(store, write("r", &[Change::Clear("a".into()), put("a", "z", &big)])), Ok(vec![]), "{kind}");
+        assert_eq!(keep(store, "s", "s", &big), Ok(vec![]), "{kind}");
+        assert_eq!(keep(store, "s", "t", &big), full, "{kind}");
+        assert_eq!(one(store, write("s", &[delete("a", &"s".repeat(18))])), Ok(vec![]), "{kind}");
+        assert_eq!(keep(store, "s", "t", &big), Ok(vec![]), "{kind}");
+    }
+    assert_eq!(Trouble::Full(0).to_string(), "there is no room to keep more");
+}

@@ -129,7 +129,7 @@ proptest! {
             mutate(&mut dice, &mut document);
         }
         // Small limits are met by some of the documents, large ones by none.
-        let small = Limits { stanza_bytes: 300, elements: 12, depth: 4, attributes: 4, name_bytes: 40 };
+        let small = Limits { stanza_bytes: 300, elements: 12, depth: 4, attributes: 4, name_bytes: 40, value_bytes: 50 };
         for limits in [small, Limits::AFTER_LOGIN] {
             let expected = whole(limits, &document);
             prop_assert_eq!(&feed(limits, &document, std::iter::repeat(1)), &expected);

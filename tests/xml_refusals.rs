@@ -7,7 +7,8 @@ use iqtap::xml::Fault::{self, Encoding, Format, Limit, Namespace, Nested, NotWel
 use iqtap::xml::{Limits, parse_element};
 use xml::{HEADER, any_cut, show};
 
-const SMALL: Limits = Limits { stanza_bytes: 2000, elements: 8, depth: 4, attributes: 12, name_bytes: 40 };
+const SMALL: Limits =
+    Limits { stanza_bytes: 2000, elements: 8, depth: 4, attributes: 12, name_bytes: 40, value_bytes: 60 };
 
 /// Inside the usual stream, between two good stanzas: the first must come out, nothing else.
 const INSIDE: &[(&str, &[u8], Fault)] = &[
@@ -204,6 +205,16 @@ const INSIDE: &[(&str, &[u8], Fault)] = &[
     ("element name too long", b"<aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/>", Limit),
     ("element name far too long, and bad", b"<aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa@/>", Limit),
     ("attribute name too long", b"<a aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa=''/>", Limit),
+    (
+        "attribute value too long",
+        b"<a b='bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb'/>",
+        Limit,
+    ),
+    (
+        "the same before what is wrong behind it",
+        b"<a b='bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb<'/>",
+        Limit,
+    ),
     ("namespace name too long", b"<a xmlns='urn:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'/>", Limit),
 ];
 

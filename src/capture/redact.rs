@@ -54,6 +54,7 @@ pub(super) const LIMITS: Limits = Limits {
     depth: Limits::MAX_DEPTH,
     attributes: 65_536,
     name_bytes: 1 << 20,
+    value_bytes: 1 << 30,
 };
 
 /// A stream header: what the items behind it are read under.

@@ -3,7 +3,7 @@
 use super::{Failure, print, record};
 use crate::config::{Config, ConfigError};
 use crate::net::{ClientCertificate, TlsError, Trust};
-use crate::policy::{ClientTls, ServerTls, SmMode};
+use crate::policy::{ClientTls, ConnectionLimits, QueueLimits, Rate, ServerTls, SmMode};
 use crate::rules::{Mode, Modes, Rule};
 use crate::xmpp::Side;
 use clap::ValueEnum;
@@ -95,14 +95,58 @@ fn meaning(config: &Config) -> String {
         line(
             when,
             format!(
-                "up to {} bytes, {} elements, depth {}, {} attributes, names of {} bytes",
-                limits.stanza_bytes, limits.elements, limits.depth, limits.attributes, limits.name_bytes
+                "up to {} bytes, {} elements, depth {}, {} attributes, names of {} bytes, values of {}",
+                limits.stanza_bytes,
+                limits.elements,
+                limits.depth,
+                limits.attributes,
+                limits.name_bytes,
+                limits.value_bytes
             ),
         );
     }
+    line("connections", connections(&config.limits.connections));
+    for (sender, rate) in ["client's rate", "server's rate"].into_iter().zip(&route.rates) {
+        if rate.is_limited() {
+            line(sender, words_of_rate(rate));
+        }
+    }
+    line("queue", queue(&config.limits.queue));
+    let memory = Some(config.limits.memory).filter(|&memory| memory > 0);
+    line("memory", memory.map_or_else(|| "no limit".to_owned(), |bytes| format!("up to {bytes} bytes in all")));
+    line("handshake", format!("within {} s", config.limits.handshake_seconds));
+    let or_never = |seconds: u64| if seconds > 0 { format!("within {seconds} s") } else { "no limit".to_owned() };
+    line("stanza", or_never(route.stanza_seconds));
+    line("idle", or_never(route.idle_seconds).replace("within", "after"));
     line("login", format!("within {} s", route.login_seconds));
     line("close", format!("within {} s", route.close_seconds));
     text
+}
+
+fn connections(limits: &ConnectionLimits) -> String {
+    let mut text = format!("{} in all", limits.total);
+    let mut add = |limited: bool, words: String| {
+        if limited {
+            text.push_str(&words);
+        }
+    };
+    let of_one = limits.per_address > 0 || limits.per_minute > 0;
+    add(limits.per_address > 0, format!("; {} of one address", limits.per_address));
+    let minute = format!("; {} new ones of one address a minute, {} at once", limits.per_minute, limits.at_once);
+    add(limits.per_minute > 0, minute);
+    add(of_one && !limits.loopback, "; of this machine as many as come".to_owned());
+    text
+}
+
+fn words_of_rate(rate: &Rate) -> String {
+    let parts = [(rate.stanzas, "stanzas"), (rate.bytes, "bytes")].into_iter().filter(|(count, _)| *count > 0);
+    let parts: Vec<String> = parts.map(|(count, what)| format!("{count} {what}")).collect();
+    format!("{} a second, {} s of them at once", parts.join(" and "), rate.burst_seconds)
+}
+
+fn queue(limits: &QueueLimits) -> String {
+    let QueueLimits { bytes, own_bytes, most_bytes, seconds } = limits;
+    format!("{bytes} bytes for a peer, {own_bytes} if it made them wait itself, {most_bytes} at most; {seconds} s")
 }
 
 /// What is answered in the server's place, if anything is.

@@ -235,7 +235,8 @@ fn setup(config: &Config, policy: Policy, failed: &Failed) -> Result<Setup, Fail
     let terms = terms(config)?;
     let store = store(config, &policy)?.map_or(StoreSetup::Memory, StoreSetup::File);
     let sinks = sinks::sinks(config, &policy, failed)?;
-    Ok(Setup { listen: config.listen, terms, policy, vault: config.vault, store, sinks })
+    let (listen, vault, limits) = (config.listen, config.vault, config.limits);
+    Ok(Setup { listen, terms, policy, vault, limits, store, sinks })
 }
 
 /// The store's file: as said, or the usual one where answers or scripts need it; what is acknowledged must outlive us.

@@ -83,6 +83,9 @@ impl Sink for Printing {
             }
             News::StoreFailed { why } => printer.store_failed(now, why),
             News::StoreWorks => printer.store_works(now),
+            News::Refused { count, total, address, limit } => printer.refused(now, *count, *total, *address, limit),
+            News::MemoryFull { held, most } => printer.memory(now, *held, Some(*most)),
+            News::MemoryFine { held } => printer.memory(now, *held, None),
         });
     }
 

@@ -15,7 +15,8 @@ impl Config {
             ("json", self.json != new.json),
             ("filter", self.filter != new.filter),
             ("reload", self.reload != new.reload),
-            ("vault_sessions, vault_seconds, vault_bytes", self.vault != new.vault),
+            ("vault_seconds, vault_sessions or vault_bytes", self.vault != new.vault),
+            ("store_bytes", self.limits.store_bytes != new.limits.store_bytes),
         ];
         keys.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
     }

@@ -2,13 +2,13 @@
 
 use super::answers::AnswerKeys;
 use super::duration::DurationKey;
+use super::limits::{self, LimitKeys};
 use super::record::{OnRecordFailure, RecordKeys};
 use super::rules::Rules;
 use super::size::SizeKey;
 use super::{Config, ConfigError, Upstream, parse_listen};
 use crate::policy::{ClientTls, Forward, OnScriptError, ServerTls, SmMode};
 use crate::script::{Deed, OneLiner, ScriptLimits};
-use crate::xml::Limits;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, de};
 use std::fmt;
@@ -16,11 +16,6 @@ use std::net::SocketAddr;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use toml::Spanned;
-
-/// RFC 6120 §13.12: no stanza of up to so many bytes may be refused for its size.
-const LEAST_STANZA_BYTES: usize = 10_000;
-/// Before login there are no stanzas; SASL and the header must fit.
-const LEAST_LOGIN_BYTES: usize = 1_000;
 
 /// Reads a file's text.
 pub(super) fn read(text: &str, path: &Path) -> Result<Config, ConfigError> {
@@ -52,6 +47,7 @@ struct Keys {
     key: Option<Spanned<PathBuf>>,
     data_dir: Option<Spanned<PathBuf>>,
     store: Option<Spanned<PathBuf>>,
+    store_bytes: Option<Spanned<SizeKey>>,
     record: Option<Spanned<PathBuf>>,
     record_name: Option<Spanned<String>>,
     record_size: Option<Spanned<SizeKey>>,
@@ -77,13 +73,18 @@ struct Keys {
     forward: Option<Forward>,
     on_script_error: Option<OnScriptError>,
     limits: Option<LimitKeys>,
+    handshake_seconds: Option<Spanned<u64>>,
     login_seconds: Option<Spanned<u64>>,
+    stanza_seconds: Option<Spanned<u64>>,
+    idle_seconds: Option<Spanned<u64>>,
     close_seconds: Option<Spanned<u64>>,
     iq_timeout: Option<Spanned<DurationKey>>,
     open_iqs: Option<Spanned<usize>>,
     sm: Option<SmMode>,
+    sm_runs: Option<Spanned<usize>>,
     vault_seconds: Option<Spanned<u64>>,
     vault_sessions: Option<Spanned<usize>>,
+    vault_bytes: Option<Spanned<SizeKey>>,
     answer: Option<AnswerKeys>,
 }
 
@@ -159,15 +160,19 @@ impl Keys {
         let route = &mut config.route;
         set(&mut route.client_tls, self.client_tls);
         set(&mut route.server_tls, self.server_tls);
-        let limits = self.limits.unwrap_or_default();
-        limits.before_login.unwrap_or_default().apply(&mut route.limits_before, LEAST_LOGIN_BYTES)?;
-        limits.after_login.unwrap_or_default().apply(&mut route.limits_after, LEAST_STANZA_BYTES)?;
+        self.limits.unwrap_or_default().apply(route, &mut config.limits)?;
+        limits::within_or_none(&mut config.limits.store_bytes, self.store_bytes, "store_bytes", 1 << 20..=1 << 44)?;
+        within(&mut config.limits.handshake_seconds, self.handshake_seconds, "handshake_seconds", 1..=3_600)?;
         within(&mut route.login_seconds, self.login_seconds, "login_seconds", 1..=86_400)?;
+        within(&mut route.stanza_seconds, self.stanza_seconds, "stanza_seconds", 0..=86_400)?;
+        within(&mut route.idle_seconds, self.idle_seconds, "idle_seconds", 0..=2_592_000)?;
         within(&mut route.close_seconds, self.close_seconds, "close_seconds", 1..=3_600)?;
         within(&mut route.open_iqs, self.open_iqs, "open_iqs", 8..=65_536)?;
         set(&mut route.sm, self.sm);
+        within(&mut route.sm_runs, self.sm_runs, "sm_runs", 64..=1_048_576)?;
         within(&mut config.vault.seconds, self.vault_seconds, "vault_seconds", 1..=86_400)?;
         within(&mut config.vault.sessions, self.vault_sessions, "vault_sessions", 1..=1_000_000)?;
+        limits::bytes(&mut config.vault.bytes, self.vault_bytes, "vault_bytes", 1 << 10..=1 << 40)?;
         self.answer.map_or(Ok(()), |keys| keys.apply(&mut config, directory, |start| line(text, start)))?;
         Ok(config)
     }
@@ -183,14 +188,19 @@ fn one_liners(text: &str, keys: [(Deed, Option<Vec<Spanned<String>>>); 3]) -> Ve
     all.into_iter().map(|(start, deed, written)| OneLiner { deed, text: written, line: line(text, start) }).collect()
 }
 
-fn set<T>(place: &mut T, value: Option<T>) {
+pub(super) fn set<T>(place: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *place = value;
     }
 }
 
 /// Sets a number, if it is within what makes sense.
-fn within<T>(place: &mut T, value: Option<Spanned<T>>, name: &str, range: RangeInclusive<T>) -> Result<(), Wrong>
+pub(super) fn within<T>(
+    place: &mut T,
+    value: Option<Spanned<T>>,
+    name: &str,
+    range: RangeInclusive<T>,
+) -> Result<(), Wrong>
 where
     T: PartialOrd + fmt::Display + Copy,
 {
@@ -203,33 +213,6 @@ where
     }
     *place = value.into_inner();
     Ok(())
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LimitKeys {
-    before_login: Option<StanzaLimitKeys>,
-    after_login: Option<StanzaLimitKeys>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StanzaLimitKeys {
-    stanza_bytes: Option<Spanned<usize>>,
-    elements: Option<Spanned<u32>>,
-    depth: Option<Spanned<u32>>,
-    attributes: Option<Spanned<u32>>,
-    name_bytes: Option<Spanned<usize>>,
-}
-
-impl StanzaLimitKeys {
-    fn apply(self, limits: &mut Limits, least_bytes: usize) -> Result<(), Wrong> {
-        within(&mut limits.stanza_bytes, self.stanza_bytes, "stanza_bytes", least_bytes..=256 << 20)?;
-        within(&mut limits.elements, self.elements, "elements", 8..=10_000_000)?;
-        within(&mut limits.depth, self.depth, "depth", 4..=Limits::MAX_DEPTH)?;
-        within(&mut limits.attributes, self.attributes, "attributes", 8..=100_000)?;
-        within(&mut limits.name_bytes, self.name_bytes, "name_bytes", 64..=65_536)
-    }
 }
 
 #[derive(Deserialize)]

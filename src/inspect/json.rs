@@ -1,7 +1,8 @@
 //! One JSON object per line, for machines. Field names are stable; fields that do not apply are left out.
 //!
 //! Every event has `event`, `time` (ISO 8601, UTC, microseconds; a `total` of no session has none) and, except `total`,
-//! `reloaded`, `reload_failed`, `store_failed` and `store_works`, which are of the process, `session` (a number).
+//! `reloaded`, `reload_failed`, `store_failed`, `store_works`, `refused`, `memory_full` and `memory_fine`, which are of the process,
+//! `session` (a number).
 //!
 //! | event | fields |
 //! |---|---|
@@ -20,7 +21,9 @@
 //! | `reloaded` | `files` (the scripts that changed), `policy` (the number of what is in force now, from 1) |
 //! | `reload_failed` | `path`, `line`, `column` (left out if there is none), `text` (why), `policy` and `since` (number and time of what stays in force) |
 //! | `store_failed`, `store_works` | `text` (why); nothing |
-//! | `total` | `sessions`, `summary` |
+//! | `refused` | connections were not let in: `refused` (how many, since this was told last), `peer` (the address of the last one), `limit` (the key of the limit it ran into). Once a second at most |
+//! | `memory_full`, `memory_fine` | `held` (bytes that all sessions hold), `most` (the limit) |
+//! | `total` | `sessions`, `refused` (connections not let in; left out if there were none), `summary` |
 //!
 //! A `stanza` has
 //! * `number` (counts the items of the session), `side` (the leg), `direction` (`in`: from the peer, `out`: to the peer),
@@ -65,6 +68,14 @@ struct Event<'a> {
     session: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sessions: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    most: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     peer: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -319,15 +330,29 @@ pub(super) fn store_works(out: &mut String, at: Timestamp) {
     write(out, &Event { event: "store_works", time: time(at), ..Event::default() });
 }
 
-/// The last event of all.
-pub(super) fn total(out: &mut String, at: Option<Timestamp>, sessions: u64, micros: u64, tally: &Tally) {
+/// Connections were not let in.
+pub(super) fn refused(out: &mut String, at: Timestamp, count: u64, last: &str, limit: &str) {
+    let (peer, limit, refused) = (Some(last), Some(limit), Some(count));
+    write(out, &Event { event: "refused", time: time(at), peer, limit, refused, ..Event::default() });
+}
+
+/// The sessions hold too much together, or not any more.
+pub(super) fn memory(out: &mut String, at: Timestamp, held: usize, most: Option<usize>) {
+    let event = if most.is_some() { "memory_full" } else { "memory_fine" };
+    write(out, &Event { event, time: time(at), held: Some(held), most, ..Event::default() });
+}
+
+/// The last event of all. `counts`: of sessions, of connections not let in.
+pub(super) fn total(out: &mut String, at: Option<Timestamp>, counts: [u64; 2], micros: u64, tally: &Tally) {
     let summary = Some(summary(tally, micros));
+    let [sessions, refused] = counts;
     write(
         out,
         &Event {
             event: "total",
             time: at.map_or_else(String::new, time),
             sessions: Some(sessions),
+            refused: Some(refused).filter(|&refused| refused > 0),
             summary,
             ..Event::default()
         },

@@ -13,6 +13,7 @@ use crate::session::{Dir, Fate, Note, Origin, Seen, StanzaInfo, Tally, TlsInfo, 
 use crate::xmpp::{Side, Timestamp, jid, ns};
 use anstyle::{AnsiColor, Style};
 use std::fmt::Write;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 const DIM: Style = Style::new().dimmed();
@@ -124,6 +125,41 @@ pub(super) fn store_failed(out: &mut String, options: &PrinterOptions, at: Times
 /// The line that says that it does not any more.
 pub(super) fn store_works(out: &mut String, options: &PrinterOptions, at: Timestamp) {
     process(out, options, at, Style::new(), "the store works again");
+}
+
+/// The line that says that connections were not let in.
+pub(super) fn refused(
+    out: &mut String,
+    options: &PrinterOptions,
+    at: Timestamp,
+    count: u64,
+    last: IpAddr,
+    limit: &str,
+) {
+    let who = if count == 1 { "1 connection was".to_owned() } else { format!("{count} connections were") };
+    let of_them = if count == 1 { "" } else { "the last one " };
+    process(out, options, at, BAD, &format!("{who} not let in ({limit}), {of_them}from {last}"));
+}
+
+/// The line of the total that says how many they were.
+pub(super) fn all_refused(out: &mut String, options: &PrinterOptions, total: u64) {
+    paint(out, options, BOLD, &format!("connections not let in: {total}"));
+    out.push('\n');
+}
+
+/// The line that says that the sessions hold too much together, or not any more.
+pub(super) fn memory(out: &mut String, options: &PrinterOptions, at: Timestamp, held: usize, most: Option<usize>) {
+    let held = summary::bytes(held as u64);
+    match most {
+        Some(most) => {
+            let most = summary::bytes(most as u64);
+            let text = format!(
+                "the sessions hold {held}, more than {most} (limits.memory): nobody is let in, those that hold most wait, then are cut"
+            );
+            process(out, options, at, BAD, &text);
+        }
+        None => process(out, options, at, Style::new(), &format!("the sessions hold {held}: all is well again")),
+    }
 }
 
 fn shown(path: &Path) -> String {

@@ -22,6 +22,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -72,6 +73,8 @@ pub struct Printer {
     seats: BTreeMap<u64, Seat>,
     /// Sessions seen so far.
     sessions: u64,
+    /// Connections not let in, as far as that was told.
+    refused: u64,
     /// Whether a session's own counts were due.
     told: bool,
     /// The first and the last time seen.
@@ -97,7 +100,17 @@ impl Printer {
     #[must_use]
     pub fn new(options: PrinterOptions, out: Box<dyn Write + Send>) -> Self {
         let sieve = options.filter.clone().map(Sieve::new);
-        Self { out, options, seats: BTreeMap::new(), sessions: 0, told: false, span: None, sieve, text: String::new() }
+        Self {
+            out,
+            options,
+            seats: BTreeMap::new(),
+            sessions: 0,
+            refused: 0,
+            told: false,
+            span: None,
+            sieve,
+            text: String::new(),
+        }
     }
 
     /// Prints one note of a session, if it is to be shown. The first note of a session also says that it began.
@@ -203,6 +216,36 @@ impl Printer {
         self.out.write_all(self.text.as_bytes())
     }
 
+    /// Prints that connections were not let in: how many since this was told last, how many in all; where the last one came from, and
+    /// which limit it ran into.
+    ///
+    /// # Errors
+    /// If the writer fails.
+    pub fn refused(&mut self, at: Timestamp, count: u64, total: u64, last: IpAddr, limit: &str) -> io::Result<()> {
+        self.text.clear();
+        self.refused = total;
+        if self.options.json {
+            json::refused(&mut self.text, at, count, &last.to_string(), limit);
+        } else {
+            line::refused(&mut self.text, &self.options, at, count, last, limit);
+        }
+        self.out.write_all(self.text.as_bytes())
+    }
+
+    /// Prints that the sessions hold so many bytes, which is more than they may (`most`), or not any more.
+    ///
+    /// # Errors
+    /// If the writer fails.
+    pub fn memory(&mut self, at: Timestamp, held: usize, most: Option<usize>) -> io::Result<()> {
+        self.text.clear();
+        if self.options.json {
+            json::memory(&mut self.text, at, held, most);
+        } else {
+            line::memory(&mut self.text, &self.options, at, held, most);
+        }
+        self.out.write_all(self.text.as_bytes())
+    }
+
     /// Prints the total of all sessions and flushes. People who have read the one session's counts get no total.
     ///
     /// # Errors
@@ -212,9 +255,13 @@ impl Printer {
         let (first, last) = self.span.unwrap_or_default();
         let micros = last.0.saturating_sub(first.0);
         if self.options.json {
-            json::total(&mut self.text, self.span.map(|(_, last)| last), self.sessions, micros, total);
+            let last = self.span.map(|(_, last)| last);
+            json::total(&mut self.text, last, [self.sessions, self.refused], micros, total);
         } else if self.sessions > 1 || (self.sessions == 1 && (self.options.quiet || !self.told)) {
             line::total(&mut self.text, &self.options, self.sessions, micros, total);
+        }
+        if !self.options.json && self.refused > 0 {
+            line::all_refused(&mut self.text, &self.options, self.refused);
         }
         self.out.write_all(self.text.as_bytes())?;
         self.out.flush()

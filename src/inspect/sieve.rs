@@ -17,6 +17,7 @@ const LIMITS: Limits = Limits {
     depth: Limits::MAX_DEPTH,
     attributes: u32::MAX,
     name_bytes: 1 << 20,
+    value_bytes: 1 << 30,
 };
 
 /// A filter, and the streams it is looking at.

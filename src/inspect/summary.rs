@@ -218,7 +218,7 @@ pub(super) fn duration(micros: u64) -> String {
 }
 
 /// `912 B`, `4.2 kB`, `1.0 MB`
-fn bytes(count: u64) -> String {
+pub(super) fn bytes(count: u64) -> String {
     match count {
         0..1000 => format!("{count} B"),
         1000..1_000_000 => format!("{}.{} kB", count / 1000, count / 100 % 10),

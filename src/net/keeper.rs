@@ -34,6 +34,8 @@ const BATCH_OPS: usize = 256;
 const BATCH_BYTES: usize = 4 << 20;
 /// For what was accepted to be written when the process ends.
 const END_TIME: Duration = Duration::from_secs(2);
+/// That there is no room is told no more often than this.
+const FULL_EVERY: Duration = Duration::from_secs(60);
 
 /// Which store a server has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,14 +48,14 @@ pub enum StoreSetup {
 }
 
 impl StoreSetup {
-    /// Opens it.
+    /// Opens it; all accounts together may keep so many bytes there, 0: as many as come.
     ///
     /// # Errors
     /// If the file cannot be opened or made, or is no store.
-    pub(super) fn open(&self) -> Result<Box<dyn Store>, OpenError> {
+    pub(super) fn open(&self, most_bytes: usize) -> Result<Box<dyn Store>, OpenError> {
         Ok(match self {
-            Self::Memory => Box::new(MemoryStore::new()),
-            Self::File(path) => Box::new(FileStore::open(path)?),
+            Self::Memory => Box::new(MemoryStore::new().holding(most_bytes)),
+            Self::File(path) => Box::new(FileStore::open(path)?.holding(most_bytes)),
         })
     }
 
@@ -136,7 +138,7 @@ pub(super) fn start(
     scripts: Option<Scripts>,
 ) -> io::Result<()> {
     let kept = scripts.map(|scripts| Kept::of(scripts, queue.queue));
-    let mut worker = Worker { store, house, news, kept, failing: None };
+    let mut worker = Worker { store, house, news, kept, failing: None, full: None };
     worker.restore_first();
     thread::Builder::new().name("iqtap-store".to_owned()).spawn(move || worker.work(queue.jobs)).map(drop)
 }
@@ -154,6 +156,8 @@ struct Worker<H> {
     news: mpsc::Sender<News>,
     kept: Option<Kept>,
     failing: Option<Failing>,
+    /// When it was told last that there is no room.
+    full: Option<Instant>,
 }
 
 impl<H: House> Worker<H> {
@@ -230,6 +234,12 @@ impl<H: House> Worker<H> {
                 }
                 // Now it is worse.
                 (Err(Trouble::Failed(_)), Some(Failing::Reading)) if writes => self.failing = Some(Failing::Writing),
+                (Err(Trouble::Full(0)), _) if self.full.is_none_or(|told| told.elapsed() >= FULL_EVERY) => {
+                    self.full = Some(Instant::now());
+                    tracing::warn!(
+                        "the store holds as much of accounts as it may (store_bytes): what is more is refused"
+                    );
+                }
                 (Ok(_), Some(failing)) if proves(op, failing) => {
                     self.failing = None;
                     self.news(News::StoreWorks);

@@ -1,15 +1,17 @@
 //! [`Server`]: the listening socket and the life of the process's sessions: accepted, counted, stopped together.
 
 use super::clock::{self, Clock};
+use super::house::House;
 use super::keeper::{self, Keeper, StoreSetup};
 use super::lobby::Lobby;
 use super::notes::{Consumer, Sink, Summary, Teller};
+use super::porter::Entry;
 use super::pump::Pump;
 use super::reload::{self, News, Policies, Reloader};
 use super::terms::{InForce, TermsSetup};
 use super::tls::{ClientCertificate, TlsError, Trust};
 use crate::config::Upstream;
-use crate::policy::{Policy, Route, VaultLimits};
+use crate::policy::{HouseLimits, Policy, Route, VaultLimits};
 use crate::store::OpenError;
 use std::io;
 use std::net::SocketAddr;
@@ -44,6 +46,8 @@ pub struct Setup {
     pub policy: Policy,
     /// What is kept of sessions that wait to be resumed.
     pub vault: VaultLimits,
+    /// What holds for all of it.
+    pub limits: HouseLimits,
     /// Where what outlives a session is kept.
     pub store: StoreSetup,
     /// Where notes go, in this order.
@@ -65,6 +69,7 @@ impl Setup {
             },
             policy: Policy::default(),
             vault: VaultLimits::default(),
+            limits: HouseLimits::default(),
             store: StoreSetup::default(),
             sinks: Vec::new(),
         }
@@ -109,9 +114,9 @@ fn listen_reason(error: &io::Error) -> String {
     }
 }
 
-/// What all sessions of a server share. Read only, but for the flag that says stop and the policy in force.
+/// What all sessions of a server share. Read only, but for the flag that says stop, the policy and the limits in force.
 pub(super) struct Shared {
-    pub(super) terms: Arc<InForce>,
+    pub(super) house: Arc<House>,
     pub(super) policies: Arc<Policies>,
     pub(super) clock: Clock,
     pub(super) lobby: Lobby,
@@ -159,27 +164,28 @@ impl Server {
         let listener = TcpListener::bind(address).await.map_err(|error| BindError::Listen { address, error })?;
         let bound = listener.local_addr().map_err(|error| BindError::Listen { address, error })?;
         let clock = Clock::start();
-        let terms = Arc::new(InForce::new(setup.terms, bound, clock.now())?);
-        let store = setup.store.open()?;
+        let terms = InForce::new(setup.terms, setup.limits, bound, clock.now())?;
+        let house = Arc::new(House::new(terms, setup.limits, clock));
+        let store = setup.store.open(setup.limits.store_bytes)?;
         let lasts = setup.store.lasts();
         let scripts = lasts.then(|| setup.policy.scripts.shared().clone());
         let watched = setup.sinks.iter().any(|sink| sink.wants_stanzas());
         let (teller, consumer) = Consumer::start(setup.sinks);
         let policies = Arc::new(Policies::new(setup.policy.timed_by(clock::nanos), clock.now()));
-        let (reloader, news) = Reloader::new(Arc::clone(&policies), Arc::clone(&terms), clock, lasts);
+        let (reloader, news) = Reloader::new(Arc::clone(&policies), Arc::clone(&house), clock, lasts);
         let (keeper, queue) = Keeper::new();
         let shared = Arc::new(Shared {
-            terms,
+            lobby: Lobby::new(setup.vault, clock, Arc::clone(&house.memory)),
+            house,
             policies,
             clock,
-            lobby: Lobby::new(setup.vault, clock),
             keeper,
             watched,
             stopping: AtomicBool::new(false),
             stop: Arc::default(),
         });
-        let house = Arc::downgrade(&shared);
-        keeper::start(queue, store, house, reloader.teller(), scripts).map_err(BindError::Thread)?;
+        let weak = Arc::downgrade(&shared);
+        keeper::start(queue, store, weak, reloader.teller(), scripts).map_err(BindError::Thread)?;
         // A policy that comes later may have scripts, though this one has none.
         super::watch::start(Arc::downgrade(&shared));
         let tasks = JoinSet::new();
@@ -215,9 +221,16 @@ impl Server {
         if !self.shared.keeper.finish().await {
             tracing::error!("the store was not closed in time: the last that was to be kept may be lost");
         }
+        if let Some(news) = self.shared.house.porter.news() {
+            let _ = timeout(SINK_TIME, self.teller.tell_news(self.shared.clock.now(), news)).await; // for the total
+        }
         drop(self.teller);
         let deadline = (asked + END_TIME).max(Instant::now() + SINK_TIME);
-        Summary { sessions: self.sessions, tally: self.consumer.finished(deadline).await }
+        Summary {
+            sessions: self.sessions,
+            refused: self.shared.house.porter.refused(),
+            tally: self.consumer.finished(deadline).await,
+        }
     }
 
     /// Accepts, and attends to reloads, until `shutdown` is done.
@@ -226,13 +239,24 @@ impl Server {
         let Some(news) = self.news.take() else { return };
         let attending = reload::attend(Arc::clone(&self.shared.policies), news, self.teller.clone(), self.shared.clock);
         let mut attending = pin!(attending);
+        let (house, policies) = (Arc::clone(&self.shared.house), Arc::clone(&self.shared.policies));
+        let mut telling = pin!(house.porter.tell(self.reloader.teller()));
+        let mut warding = pin!(house.memory.ward(self.reloader.teller(), |who| match who {
+            Some(session) => policies.wake(session),
+            None => policies.wake_soon(),
+        }));
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
                 () = &mut attending => {}
+                () = &mut telling => {}
+                () = &mut warding => {}
                 Some(_) = self.tasks.join_next() => {} // a panic has been reported by its guard
                 accepted = self.listener.accept() => match accepted {
-                    Ok((tcp, _)) => self.welcome(tcp),
+                    Ok((tcp, peer)) => match house.porter.admit(peer.ip(), house.memory.is_full()) {
+                        Ok(entry) => self.welcome(tcp, entry),
+                        Err(refusal) => house.porter.turn_away(tcp, peer.ip(), refusal),
+                    },
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
                         sleep(ACCEPT_PAUSE).await;
@@ -242,7 +266,7 @@ impl Server {
         }
     }
 
-    fn welcome(&mut self, tcp: TcpStream) {
+    fn welcome(&mut self, tcp: TcpStream, entry: Entry) {
         self.sessions += 1;
         let guard = Guard(self.sessions);
         let mut pump = Pump::new(tcp, self.sessions, Arc::clone(&self.shared), self.teller.clone());
@@ -250,6 +274,7 @@ impl Server {
         self.tasks.spawn(async move {
             pump.run().await; // by reference: moving it once more would make the task twice its size
             tracing::debug!(session = guard.0, "ends");
+            drop((pump, entry));
         });
     }
 }

@@ -6,6 +6,7 @@
 //! sockets: a session comes here when it is enabled for resumption, resumes, asks the store or ends. Must not lose a state that is on its way: whoever was to have it and is gone leaves it in the vault.
 
 use super::clock::Clock;
+use super::memory::Memory;
 use crate::keep::{Change, Done};
 use crate::policy::VaultLimits;
 use crate::session::{Kept, SmKey, Snapshot, Vault};
@@ -39,6 +40,7 @@ pub(super) type Mailbox = mpsc::UnboundedReceiver<Word>;
 pub(super) struct Lobby {
     inner: Mutex<Inner>,
     clock: Clock,
+    memory: Arc<Memory>,
 }
 
 struct Inner {
@@ -51,14 +53,14 @@ struct Inner {
 }
 
 impl Lobby {
-    pub(super) fn new(limits: VaultLimits, clock: Clock) -> Self {
+    pub(super) fn new(limits: VaultLimits, clock: Clock, memory: Arc<Memory>) -> Self {
         let inner = Inner {
             vault: Vault::new(limits),
             doors: BTreeMap::new(),
             members: BTreeMap::new(),
             joined: BTreeMap::new(),
         };
-        Self { inner: Mutex::new(inner), clock }
+        Self { inner: Mutex::new(inner), clock, memory }
     }
 
     /// A living session answers to that key from now on; its mailbox, the first time.
@@ -115,7 +117,10 @@ impl Lobby {
 
     /// Keeps the state of a session that is ending.
     pub(super) fn park(&self, kept: Box<Kept>) {
-        self.lock().vault.park(self.clock.now(), kept);
+        let mut inner = self.lock();
+        let before = inner.vault.bytes();
+        inner.vault.park(self.clock.now(), kept);
+        self.memory.changed(before, inner.vault.bytes());
     }
 
     /// What is known of a session, parked or living.
@@ -144,7 +149,7 @@ impl Lobby {
             for door in others.iter().filter_map(|other| inner.doors.get(other)) {
                 let _ = door.send(Word::Superseded(key.clone())); // it may be gone by now
             }
-            if let Some(kept) = inner.vault.claim(self.clock.now(), key) {
+            if let Some(kept) = self.take(&mut inner, key) {
                 return Some(kept);
             }
             let (asks, answer) = oneshot::channel();
@@ -155,9 +160,17 @@ impl Lobby {
             Ok(Ok(kept)) => Some(kept),
             _ => {
                 drop(hand_over);
-                self.lock().vault.claim(self.clock.now(), key)
+                self.take(&mut self.lock(), key)
             }
         }
+    }
+
+    /// Takes a state out of the vault.
+    fn take(&self, inner: &mut Inner, key: &SmKey) -> Option<Box<Kept>> {
+        let before = inner.vault.bytes();
+        let kept = inner.vault.claim(self.clock.now(), key);
+        self.memory.changed(before, inner.vault.bytes());
+        kept
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -76,6 +76,8 @@ type Sinks = Vec<Box<dyn Sink>>;
 pub struct Summary {
     /// Connections accepted.
     pub sessions: u64,
+    /// Connections not let in.
+    pub refused: u64,
     /// Their counts, joined.
     pub tally: Tally,
 }

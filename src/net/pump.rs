@@ -9,16 +9,18 @@
 //! read faster than the other side takes, or wait for anything without a limit.
 
 mod acts;
+mod waiting;
 
 use super::clock::Clock;
 use super::listen::Shared;
 use super::lobby::{Mailbox, Word};
+use super::memory::Share;
 use super::notes::{SessionInfo, Teller, Told, weight};
 use super::scratch;
 use super::terms::Terms;
 use super::tls::HANDSHAKE_BYTE;
 use super::wire::{self, Wire};
-use crate::policy::ClientTls;
+use crate::policy::{ClientTls, QueueLimits};
 use crate::session::{Act, How, Input, Kept, Outbox, Session};
 use crate::xmpp::{Side, Timestamp};
 use bytes::{Buf, BytesMut};
@@ -32,13 +34,6 @@ use tokio::sync::futures::OwnedNotified;
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep_until, timeout};
 
-/// While this much waits for one side, nothing is read from the other.
-const HIGH_BYTES: usize = 256 * 1024;
-/// While this much waits for a side, nothing is read from that side itself: it asks and never listens.
-const OWN_HIGH_BYTES: usize = 4 * HIGH_BYTES;
-/// Reading stops long before so much waits for a peer, but what is made here (pushes, what scripts send) does not: such a peer is
-/// given up.
-const MOST_WAITING: usize = 16 << 20;
 /// Ticks come no more often than this, whatever the session's deadline says.
 const TICK_MICROS: u64 = 10_000;
 
@@ -48,11 +43,6 @@ const SLICE_BYTES: usize = 4 * 1024;
 const HIGH_NOTES: usize = 512 * 1024;
 /// For the consumer to take notes when all sessions are to stop.
 const STOP_TELL_TIME: Duration = Duration::from_millis(500);
-
-/// A peer for which bytes wait and which takes none for so long is as good as gone.
-const STALL_MICROS: u64 = 60_000_000;
-/// While bytes wait for a peer, nothing may be read from the other, so it is looked at this often whether it is there.
-const LOOK_MICROS: u64 = 1_000_000;
 
 const SIDES: [Side; 2] = [Side::Client, Side::Server];
 
@@ -86,6 +76,9 @@ impl Leg {
 pub(super) struct Pump {
     session: Session,
     legs: [Leg; 2],
+    queue: QueueLimits,
+    /// What it holds, of what all may.
+    share: Share,
     out: Outbox,
     terms: Arc<Terms>,
     shared: Arc<Shared>,
@@ -129,7 +122,7 @@ impl Pump {
         let peer: Arc<str> = tcp.peer_addr().map_or_else(|_| "?".to_owned(), |peer| peer.to_string()).into();
         let clock = shared.clock;
         let now = clock.now();
-        let (terms, policy) = (shared.terms.newest(), shared.policies.newest());
+        let (terms, policy) = (shared.house.terms.newest(), shared.policies.newest());
         let route = &terms.route;
         let info = SessionInfo { number, policy: policy.number, source: Arc::clone(&policy.source), peer };
         let session = Session::new(now, Arc::clone(route), policy, number, &info.peer, super::tls::random_seed());
@@ -142,6 +135,8 @@ impl Pump {
             session,
             sniffing: matches!(route.client_tls, ClientTls::Offer | ClientTls::Require),
             legs: [Leg { wire: Wire::Plain(tcp), ..Leg::default() }, Leg::default()],
+            queue: terms.queue,
+            share: Share::of(&shared.house.memory, number),
             out,
             stop: Box::pin(shared.stop_notice()),
             terms,
@@ -206,6 +201,7 @@ impl Pump {
                     break; // first what was asked for, then more input
                 }
             }
+            self.measure();
             if !moved && !self.timer_fired(cx) {
                 self.out.to.iter_mut().for_each(scratch::take_back);
                 return Poll::Pending;
@@ -258,9 +254,8 @@ impl Pump {
         if !self.session.wants(side) {
             return self.notice_end(cx, side);
         }
-        let taken = self.out.to[side.other().index()].len() < HIGH_BYTES;
-        let listens = leg.broken || self.out.to[side.index()].len() < OWN_HIGH_BYTES;
-        if !taken || !listens {
+        if self.is_blocked(side) {
+            self.session.is_not_read(self.now, side);
             return false;
         }
         if self.weight >= HIGH_NOTES {
@@ -343,12 +338,13 @@ impl Pump {
             self.feed(Input::Policy(policy));
             return true;
         }
-        if self.look_after(cx) {
+        if self.look_after(cx) || self.cut_if_asked() {
             return true;
         }
         // Before words, of which there may be many.
         let due = self.session_deadline().is_some_and(|deadline| deadline <= self.now);
         if due {
+            self.excuse();
             self.not_before = Timestamp(self.now.0.saturating_add(TICK_MICROS));
             self.feed(Input::Tick);
         }
@@ -369,43 +365,6 @@ impl Pump {
             }
             Word::Stored(number, done) => self.feed(Input::Stored(number, done)),
             Word::Changed(changes) => self.feed(Input::Changed(changes)),
-        }
-        true
-    }
-
-    /// While bytes wait for a peer: whether one took none for too long, or has gone while nothing is read from it.
-    fn look_after(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.legs.iter().all(|leg| leg.stalled.is_none()) {
-            self.look_at = None;
-            return false;
-        }
-        let next = Timestamp(self.now.0.saturating_add(LOOK_MICROS));
-        let at = self.look_at.get_or_insert(next);
-        let full = self.out.to.iter().any(|waiting| waiting.len() > MOST_WAITING);
-        if *at > self.now && !full {
-            return false;
-        }
-        *at = next;
-        let mut ended = false;
-        for side in SIDES {
-            ended |= self.end_if_lost(cx, side);
-        }
-        ended
-    }
-
-    /// Ends a side that is reset, has stalled for too long or lets too much wait; whether it has.
-    fn end_if_lost(&mut self, cx: &mut Context<'_>, side: Side) -> bool {
-        let leg = &mut self.legs[side.index()];
-        let stalled = leg.stalled.is_some_and(|since| self.now.0.saturating_sub(since.0) >= STALL_MICROS)
-            || self.out.to[side.index()].len() > MOST_WAITING;
-        if leg.broken || !(stalled || leg.wire.is_reset(cx)) {
-            return false;
-        }
-        tracing::debug!(session = self.info.number, ?side, stalled, "lost");
-        leg.broken = true;
-        leg.unfed.clear();
-        if !leg.ended {
-            self.end(side);
         }
         true
     }

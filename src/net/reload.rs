@@ -19,11 +19,12 @@ pub use follow::{Again, Anew, Follower, Scripts};
 pub(super) use policies::Policies;
 
 use super::clock::{self, Clock};
+use super::house::House;
 use super::notes::Teller;
-use super::terms::InForce;
 use crate::config::ConfigError;
 use crate::policy::Policy;
 use crate::xmpp::Timestamp;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,13 +64,36 @@ pub enum News {
     },
     /// The store does it again.
     StoreWorks,
+    /// Connections were not let in.
+    Refused {
+        /// How many, since it was told last.
+        count: u64,
+        /// How many, since the start.
+        total: u64,
+        /// Where the last one came from.
+        address: IpAddr,
+        /// The key of the limit that it ran into.
+        limit: &'static str,
+    },
+    /// The sessions hold more than they may together: those that hold most are not read from, and then cut.
+    MemoryFull {
+        /// Bytes held.
+        held: usize,
+        /// The limit.
+        most: usize,
+    },
+    /// They do not any more.
+    MemoryFine {
+        /// Bytes held.
+        held: usize,
+    },
 }
 
 /// Puts policies in force, from any thread, for as long as the server lives.
 #[derive(Clone)]
 pub struct Reloader {
     policies: Arc<Policies>,
-    terms: Arc<InForce>,
+    house: Arc<House>,
     news: mpsc::Sender<News>,
     clock: Clock,
     /// Whether what scripts keep outlives the server.
@@ -79,12 +103,12 @@ pub struct Reloader {
 impl Reloader {
     pub(super) fn new(
         policies: Arc<Policies>,
-        terms: Arc<InForce>,
+        house: Arc<House>,
         clock: Clock,
         lasts: bool,
     ) -> (Self, mpsc::Receiver<News>) {
         let (news, told) = mpsc::channel(NEWS);
-        (Self { policies, terms, news, clock, lasts }, told)
+        (Self { policies, house, news, clock, lasts }, told)
     }
 
     /// Gives the policy the next number and puts it in force: new sessions begin with it, living ones go on with it after the

@@ -1,15 +1,17 @@
-//! [`Terms`]: what a session begins with and keeps for as long as it lives: its route, where the server is, and both legs' TLS.
+//! [`Terms`]: what a session begins with and keeps for as long as it lives: its route, where the server is, both legs' TLS, and what may wait for
+//! a peer.
 //!
 //! Takes settings, gives all of it or says what is wrong with which file. New terms are for the sessions that begin after them.
 
 use super::listen::BindError;
 use super::tls::{ClientCertificate, Tls, Trust};
 use crate::config::Upstream;
-use crate::policy::Route;
+use crate::policy::{HouseLimits, QueueLimits, Route};
 use crate::xmpp::Timestamp;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// What [`Terms`] are made of.
 #[derive(Clone, Debug)]
@@ -32,6 +34,7 @@ pub(super) struct Terms {
     pub(super) upstream: Upstream,
     pub(super) route: Arc<Route>,
     pub(super) tls: Tls,
+    pub(super) queue: QueueLimits,
 }
 
 /// The terms for who comes next. Asked once for each session, when it begins.
@@ -44,14 +47,19 @@ pub(super) struct InForce {
 
 impl InForce {
     /// The first ones.
-    pub(super) fn new(setup: TermsSetup, address: SocketAddr, now: Timestamp) -> Result<Self, BindError> {
+    pub(super) fn new(
+        setup: TermsSetup,
+        limits: HouseLimits,
+        address: SocketAddr,
+        now: Timestamp,
+    ) -> Result<Self, BindError> {
         let listens = (address, now);
-        Ok(Self { newest: Mutex::new(Arc::new(make(setup, listens)?)), listens })
+        Ok(Self { newest: Mutex::new(Arc::new(make(setup, limits, listens)?)), listens })
     }
 
     /// Others, which are not in force yet: reads or makes certificates.
-    pub(super) fn make(&self, setup: TermsSetup) -> Result<Terms, BindError> {
-        make(setup, self.listens)
+    pub(super) fn make(&self, setup: TermsSetup, limits: HouseLimits) -> Result<Terms, BindError> {
+        make(setup, limits, self.listens)
     }
 
     pub(super) fn newest(&self) -> Arc<Terms> {
@@ -65,11 +73,16 @@ impl InForce {
     }
 }
 
-fn make(setup: TermsSetup, (listens, started): (SocketAddr, Timestamp)) -> Result<Terms, BindError> {
+fn make(
+    setup: TermsSetup,
+    limits: HouseLimits,
+    (listens, started): (SocketAddr, Timestamp),
+) -> Result<Terms, BindError> {
     let TermsSetup { upstream, route, certificate, trust, key_log } = setup;
     if upstream.to_string().parse() == Ok(listens) {
         return Err(BindError::Loop(upstream));
     }
-    let tls = Tls::new(&route, &certificate, &trust, key_log.as_deref())?;
-    Ok(Terms { upstream, route: Arc::new(Route { started, ..route }), tls })
+    let handshake = Duration::from_secs(limits.handshake_seconds);
+    let tls = Tls::new(&route, &certificate, &trust, key_log.as_deref(), handshake)?;
+    Ok(Terms { upstream, route: Arc::new(Route { started, ..route }), tls, queue: limits.queue })
 }

@@ -24,7 +24,6 @@ use tokio_rustls::{LazyConfigAcceptor, TlsConnector, TlsStream};
 pub(super) const ALPN: &[u8] = b"xmpp-client";
 /// The first byte of a TLS record that holds a handshake message: no XML stream begins with it.
 pub(super) const HANDSHAKE_BYTE: u8 = 0x16;
-const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 
 /// Which certificate clients see.
 #[derive(Clone, Debug)]
@@ -109,6 +108,8 @@ pub(super) struct Tls {
     identity: Option<Identity>,
     client_config: Option<Arc<ClientConfig>>,
     verified: bool,
+    /// For one handshake.
+    handshake: Duration,
 }
 
 impl Tls {
@@ -118,6 +119,7 @@ impl Tls {
         certificate: &ClientCertificate,
         trust: &Trust,
         key_log: Option<&Path>,
+        handshake: Duration,
     ) -> Result<Self, TlsError> {
         let keys = key_log.map_or_else(|| Ok(Arc::new(NoKeyLog) as Arc<dyn KeyLog>), key_file)?;
         let identity = match (route.client_tls, certificate) {
@@ -137,7 +139,7 @@ impl Tls {
                 Some(Arc::new(config))
             }
         };
-        Ok(Self { identity, client_config, verified: !matches!(trust, Trust::Anybody) })
+        Ok(Self { identity, client_config, verified: !matches!(trust, Trust::Anybody), handshake })
     }
 
     /// A handshake as server. `domain` is what the client's stream header asked for, should it send no SNI.
@@ -153,7 +155,7 @@ impl Tls {
             let config = identity.config(sni.as_deref().into_iter().chain(domain)).map_err(io::Error::other)?;
             Ok((start.into_stream(config).await?, sni))
         };
-        let (tls, sni) = in_time(handshake).await?.map_err(|error| reason(&error, "the client", None))?;
+        let (tls, sni) = self.in_time(handshake).await?.map_err(|error| reason(&error, "the client", None))?;
         let info = info(tls.get_ref().1, sni);
         Ok((TlsStream::Server(tls), info))
     }
@@ -167,11 +169,18 @@ impl Tls {
         let config = self.client_config.clone().ok_or("TLS is off on the server's leg")?;
         let name = ServerName::try_from(domain.to_owned())
             .map_err(|_| format!("{domain:?} cannot be the name in a certificate (in ASCII form, IDNA)"))?;
-        let tls = in_time(TlsConnector::from(config).connect(name, tcp))
+        let tls = self
+            .in_time(TlsConnector::from(config).connect(name, tcp))
             .await?
             .map_err(|error| reason(&error, "the server", Some(domain)))?;
         let info = info(tls.get_ref().1, self.verified.then(|| domain.to_owned()));
         Ok((TlsStream::Client(tls), info))
+    }
+
+    async fn in_time<T>(&self, handshake: impl Future<Output = T>) -> Result<T, String> {
+        timeout(self.handshake, handshake)
+            .await
+            .map_err(|_| format!("the TLS handshake took more than {} s", self.handshake.as_secs()))
     }
 }
 
@@ -235,12 +244,6 @@ fn system_roots() -> Result<RootCertStore, TlsError> {
         return Err(TlsError::NoRoots(why));
     }
     Ok(roots)
-}
-
-async fn in_time<T>(handshake: impl Future<Output = T>) -> Result<T, String> {
-    timeout(HANDSHAKE_TIME, handshake)
-        .await
-        .map_err(|_| format!("the TLS handshake took more than {} s", HANDSHAKE_TIME.as_secs()))
 }
 
 fn info(state: &CommonState, name: Option<String>) -> TlsInfo {

@@ -19,8 +19,14 @@ pub(super) type Names = BTreeMap<String, String>;
 const CLASSIC: &str = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
 
 /// Wider than anything a session lets through.
-const LIMITS: Limits =
-    Limits { stanza_bytes: 1 << 24, elements: 1 << 20, depth: 512, attributes: 1 << 14, name_bytes: 1 << 14 };
+const LIMITS: Limits = Limits {
+    stanza_bytes: 1 << 24,
+    elements: 1 << 20,
+    depth: 512,
+    attributes: 1 << 14,
+    name_bytes: 1 << 14,
+    value_bytes: 1 << 24,
+};
 
 /// One thing that came out.
 #[derive(Clone, Debug)]

@@ -135,7 +135,8 @@ pub(super) fn vault(policy: &Table) -> VaultLimits {
         policy.get(key).and_then(toml::Value::as_integer).and_then(|n| u64::try_from(n).ok()).unwrap_or(default)
     };
     let sessions = usize::try_from(number("vault_sessions", 1000)).unwrap_or(usize::MAX);
-    VaultLimits { sessions, seconds: number("vault_seconds", 600), bytes: 1 << 26 }
+    let bytes = usize::try_from(number("vault_bytes", 1 << 26)).unwrap_or(usize::MAX);
+    VaultLimits { sessions, seconds: number("vault_seconds", 600), bytes }
 }
 
 /// Writes `open` out.

@@ -25,6 +25,7 @@ const LIMITS: Limits = Limits {
     depth: Limits::MAX_DEPTH,
     attributes: u32::MAX,
     name_bytes: 1 << 20,
+    value_bytes: 1 << 30,
 };
 /// Requests whose numbers are remembered: more than a session has open at once.
 const MOST_REQUESTS: usize = 8192;
@@ -281,6 +282,7 @@ impl Judge {
             limits_before: LIMITS,
             limits_after: LIMITS,
             login_seconds: u64::MAX,
+            stanza_seconds: 0,
             ..Route::default()
         };
         let domain = self.domain.get_or_insert_with(|| NOWHERE.to_owned()).clone();

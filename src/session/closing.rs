@@ -5,8 +5,9 @@
 
 use super::core::{ClientPhase, Core, ServerPhase};
 use super::{Fate, Happened, How, Note, Origin, Outbox, What};
-use crate::xml::{Element, View};
-use crate::xmpp::{Side, StreamCondition, StreamError, ns};
+use crate::xml::{Element, Scope, View, write_element};
+use crate::xmpp::{Header, Side, StreamCondition, StreamError, ns};
+use bytes::{Bytes, BytesMut};
 
 impl Core {
     /// `</stream:stream>` came in (RFC 6120 §4.4).
@@ -118,6 +119,20 @@ impl Core {
         self.end_both(out);
     }
 
+    /// Ends the session because a peer takes too long. It is told so, but all else is as if its connection were lost: what could be
+    /// resumed then can be now.
+    pub(super) fn lose(&mut self, side: Side, error: StreamError, out: &mut Outbox) {
+        if self.over {
+            return;
+        }
+        self.ends(|| error.condition.name().to_owned());
+        let text = error.text.clone().unwrap_or_default();
+        out.notes.push(Note::StreamError { side, condition: error.condition, text });
+        self.tell(side, &error, out);
+        self.send_close(side, Origin::Made(0, "stream".to_owned()), out);
+        self.give_up_both(How::Abort, out);
+    }
+
     /// Sends a stream error, after a header if none was sent. Says nothing where a TLS handshake is due.
     pub(super) fn tell(&mut self, side: Side, error: &StreamError, out: &mut Outbox) {
         let speechless = match side {
@@ -180,6 +195,16 @@ impl Core {
         self.give_up(Side::Server, how, out);
         self.over = true;
     }
+}
+
+/// What a client hears that is not let in: a whole stream, with nothing in it but why.
+#[must_use]
+pub fn farewell(condition: StreamCondition, text: &str) -> Bytes {
+    let mut bytes = BytesMut::new();
+    Header { version: Some("1.0".to_owned()), ..Header::default() }.write(&mut bytes);
+    write_element(&StreamError::new(condition, text).element(), Scope::Stream, &mut bytes);
+    bytes.extend_from_slice(b"</stream:stream>");
+    bytes.freeze()
 }
 
 /// What an error says: its condition and its text.

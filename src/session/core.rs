@@ -14,6 +14,7 @@ use super::bind::IqAuth;
 use super::happenings::{Asks, Memories};
 use super::hold::Hold;
 use super::iq_ledger::IqLedger;
+use super::pace::Pace;
 use super::profile::Profile;
 use super::resume::Resuming;
 use super::sm::Sm;
@@ -83,6 +84,8 @@ pub(super) enum Gate {
 pub(super) struct Leg {
     /// Bytes of an item not finished, or held.
     pub(super) pending: BytesMut,
+    /// Since when an item is not finished, as far as the peer could have.
+    pub(super) begun: Option<Timestamp>,
     /// Whether TLS stands.
     pub(super) tls: bool,
     /// Whether our header is out on the present stream.
@@ -122,6 +125,10 @@ pub(super) struct Core {
     pub(super) client: ClientPhase,
     pub(super) server: ServerPhase,
     legs: [Leg; 2],
+    /// How fast they may go, where that is limited.
+    pub(super) paces: [Option<Box<Pace>>; 2],
+    /// When the client said something last.
+    pub(super) heard: Timestamp,
     /// The client's present header.
     pub(super) header: Header,
     /// The server's present header.
@@ -192,6 +199,7 @@ impl Core {
         seed: u64,
     ) -> Self {
         let login_deadline = now.plus_seconds(route.login_seconds);
+        let paces = route.rates.map(Pace::of);
         let mut core = Self {
             now,
             route,
@@ -203,6 +211,8 @@ impl Core {
             client: ClientPhase::Header,
             server: ServerPhase::Idle,
             legs: [Leg::default(), Leg::default()],
+            paces,
+            heard: now,
             header: Header::default(),
             server_header: Header::default(),
             authenticated: false,
@@ -259,7 +269,7 @@ impl Core {
         if self.over || leg.gone || leg.in_closed {
             return Gate::Shut;
         }
-        if self.waits_for_state(side) || self.waits_for_profile() || self.is_full(side) {
+        if self.waits_for_state(side) || self.waits_for_profile() || self.is_full(side) || self.is_paused(side) {
             return Gate::Held;
         }
         match side {
@@ -292,7 +302,8 @@ impl Core {
         let login = self.jid.is_none().then_some(self.login_deadline);
         let peers = [login, self.close_deadline, self.answer_deadline()];
         let ours = [self.hold_deadline(), self.script_deadline(), self.profile_deadline()];
-        peers.into_iter().chain(ours).flatten().min()
+        let paces = [self.pace_deadline(), self.late_deadline()];
+        peers.into_iter().chain(ours).chain(paces).flatten().min()
     }
 
     /// 64 bits no peer can guess, from the seed: one tells nothing of another (SipHash of the seed and a count).
@@ -427,10 +438,11 @@ impl Core {
         self.restart(Side::Server);
     }
 
-    /// Held bytes are bounded by what one element may be; not those behind a script's hold or the store, for it is not the peer's
+    /// Held bytes are bounded by what one element may be; not those behind a script's hold, the store or a limit of ours, for it is not the peer's
     /// fault.
     pub(super) fn bound_held(&mut self, side: Side, out: &mut Outbox) {
-        let held = self.gate(side) == Gate::Held && !self.is_full(side) && !self.waits_for_profile();
+        let ours = self.is_full(side) || self.waits_for_profile() || self.is_paused(side);
+        let held = self.gate(side) == Gate::Held && !ours;
         if held && self.leg_ref(side).pending.len() > self.limits(side).stanza_bytes {
             self.too_much_held(side, out);
         }

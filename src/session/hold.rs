@@ -66,6 +66,11 @@ impl Core {
         self.holds[side.index()].as_ref().is_some_and(|hold| hold.bytes >= HOLD_BYTES)
     }
 
+    /// Bytes that wait.
+    pub(super) fn held(&self) -> usize {
+        self.holds.iter().flatten().map(|hold| hold.bytes).sum()
+    }
+
     /// When something may go on.
     pub(super) fn hold_deadline(&self) -> Option<Timestamp> {
         self.holds.iter().flatten().map(|hold| hold.until).min().filter(|_| !self.waits_for_profile())

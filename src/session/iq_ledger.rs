@@ -324,6 +324,12 @@ impl IqLedger {
         self.tables.iter().map(Table::weight).sum()
     }
 
+    /// The same, about, without counting.
+    pub(super) fn held(&self) -> usize {
+        let rows = |table: &Table| table.rows.capacity() * (size_of::<Row>() + 2 * List::LINK_BYTES);
+        self.tables.iter().map(|table| rows(table) + table.text_bytes).sum()
+    }
+
     fn table(&mut self, requester: Side) -> &mut Table {
         &mut self.tables[requester.index()]
     }

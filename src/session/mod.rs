@@ -22,6 +22,7 @@ mod latency;
 mod leaving;
 mod negotiate;
 mod own;
+mod pace;
 mod pipeline;
 mod presence;
 mod profile;
@@ -33,9 +34,11 @@ mod sm;
 mod sm_ledger;
 mod subscribers;
 mod tally;
+mod time;
 mod vault;
 mod watch;
 
+pub use closing::farewell;
 pub use happened::Happened;
 pub use io::{Act, Dir, Fate, How, Input, Note, Origin, Outbox, Pair, Seen, StanzaInfo, TlsInfo, What};
 pub use latency::Latency;
@@ -47,7 +50,7 @@ pub use vault::Vault;
 use self::core::{Core, Gate};
 use crate::policy::{Policy, Route};
 use crate::xml::{Fault, ItemKind, Scanner, Step, View, normalise};
-use crate::xmpp::{Side, StreamError, Timestamp};
+use crate::xmpp::{Side, StreamCondition, StreamError, Timestamp};
 use bytes::{Buf, Bytes};
 use std::sync::Arc;
 
@@ -78,8 +81,12 @@ impl Session {
         if out.watched {
             self.core.happens(&input, out);
         }
+        self.core.keep_pace();
         match input {
-            Input::Bytes(side, bytes) => self.feed(side, bytes, out),
+            Input::Bytes(side, bytes) => {
+                self.core.heard(side);
+                self.feed(side, bytes, out);
+            }
             Input::Eof(side) => {
                 self.let_go(true, out);
                 self.core.eof(side, out);
@@ -92,7 +99,12 @@ impl Session {
                 if self.core.close_is_late() {
                     self.let_go(true, out);
                 }
-                self.core.tick(out);
+                match self.core.who_is_late() {
+                    Some((side, why)) => {
+                        self.refuse(side, StreamError::new(StreamCondition::ConnectionTimeout, why), out)
+                    }
+                    None => self.core.tick(out),
+                }
             }
             Input::Looked(known) => self.core.looked(known, out),
             Input::Claimed(kept) => self.core.claimed(kept, out),
@@ -114,6 +126,7 @@ impl Session {
         self.renew_scanners();
         self.let_go(false, out);
         while let Some(side) = self.core.resumed() {
+            self.core.not_read(self.core.now, side); // until now
             self.feed(side, &[], out);
         }
         if self.core.over && out.watched {
@@ -133,6 +146,9 @@ impl Session {
     /// Goes on with what has waited long enough; with `at_once`, with all that waits.
     fn let_go(&mut self, at_once: bool, out: &mut Outbox) {
         self.core.draining |= at_once;
+        while at_once && let Some(side) = self.core.hurry() {
+            self.feed(side, &[], out); // behind what waits, if something does
+        }
         while !self.core.over
             && let Some((side, waiting)) = self.core.let_go(at_once)
         {
@@ -151,6 +167,17 @@ impl Session {
     #[must_use]
     pub fn wants(&self, side: Side) -> bool {
         matches!(self.core.gate(side), Gate::Open)
+    }
+
+    /// Bytes of this side are not read now although it may have sent some: its time stands still.
+    pub fn is_not_read(&mut self, now: Timestamp, side: Side) {
+        self.core.not_read(now, side);
+    }
+
+    /// Bytes of memory that its peers make it hold, about: what is unfinished, what waits, the ledgers.
+    #[must_use]
+    pub fn holds(&self) -> usize {
+        self.core.held_bytes()
     }
 
     /// Whether both legs are closed: no further input does anything.
@@ -187,12 +214,13 @@ impl Session {
     /// is kept.
     fn feed(&mut self, side: Side, input: &[u8], out: &mut Outbox) {
         let mut kept = std::mem::take(&mut self.core.leg(side).pending);
-        if kept.is_empty() {
+        let used = if kept.is_empty() {
             let used = self.scan(side, input, out);
             let rest = input.get(used..).unwrap_or_default();
             if !rest.is_empty() {
                 self.core.leg(side).pending.extend_from_slice(rest);
             }
+            used
         } else {
             kept.extend_from_slice(input);
             let used = self.scan(side, &kept, out);
@@ -200,7 +228,9 @@ impl Session {
                 kept.advance(used);
                 self.core.leg(side).pending = kept;
             }
-        }
+            used
+        };
+        self.core.begins(side, used > 0);
         self.core.bound_held(side, out);
     }
 
@@ -232,6 +262,7 @@ impl Session {
                     let scanner = &self.scanners[side.index()];
                     let view = View { bytes, head: scanner.head(), root: scanner.root() };
                     self.core.came(side, kind, &view, told, out);
+                    self.core.paced(side, u64::from(kind == ItemKind::Element), len);
                     at += len;
                     self.renew_scanners();
                 }
@@ -284,7 +315,11 @@ impl Session {
         self.let_go(true, out);
         // It may have said goodbye among that.
         if self.core.gate(side) != Gate::Shut {
-            self.core.fail(side, error, out);
+            if error.condition == StreamCondition::ConnectionTimeout {
+                self.core.lose(side, error, out);
+            } else {
+                self.core.fail(side, error, out);
+            }
         }
     }
 

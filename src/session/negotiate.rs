@@ -192,8 +192,10 @@ impl Core {
             let offer_starttls =
                 self.route.client_tls == ClientTls::Offer && !self.leg_ref(Side::Client).tls && !self.authenticated;
             let max_bytes = self.limits(Side::Client).stanza_bytes;
+            let idle_seconds = self.route.idle_seconds;
             let keep_sm = self.route.sm == SmMode::Translate;
-            let edited = features::edit(&mut features, features::Edit { offer_starttls, max_bytes, keep_sm });
+            let edited =
+                features::edit(&mut features, features::Edit { offer_starttls, max_bytes, idle_seconds, keep_sm });
             (features, edited)
         });
         if edited.as_ref().is_some_and(|(_, edited)| edited.no_mechanism_left) {

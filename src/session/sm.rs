@@ -47,8 +47,8 @@ pub(super) struct Sm {
 }
 
 impl Sm {
-    fn enabling(ns: &'static str) -> Self {
-        Self { ledgers: Default::default(), enabled: false, ns, key: None, max: 0 }
+    fn enabling(ns: &'static str, most_runs: usize) -> Self {
+        Self { ledgers: [SmLedger::of(most_runs), SmLedger::of(most_runs)], enabled: false, ns, key: None, max: 0 }
     }
 
     /// The counts of what this side sends, once both have begun to count.
@@ -73,7 +73,7 @@ impl Core {
         match view.name() {
             "enable" if self.sm.is_some() => self.enabled_twice(view, out),
             "enable" => {
-                self.sm = Some(Box::new(Sm::enabling(ns_of(view))));
+                self.sm = Some(Box::new(Sm::enabling(ns_of(view), self.route.sm_runs)));
                 self.forward_other(Side::Client, view, out);
             }
             "resume" => self.resume_asked(view, out),

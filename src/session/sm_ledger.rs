@@ -11,14 +11,15 @@
 use bytes::Bytes;
 use std::collections::VecDeque;
 
-/// Past so many runs the receiver is asked for an acknowledgement, which makes the list short again.
-const ASK_RUNS: usize = 1024;
-/// The same for bytes of injected stanzas kept to be sent again.
-const ASK_BYTES: usize = 128 * 1024;
-/// Past any of these the ledger is merged: it stays true, but what was lost with a connection cannot be told any more.
-const MOST_RUNS: usize = 4 * ASK_RUNS;
-const MOST_LOOKS: usize = 8 * ASK_RUNS;
-const MOST_BYTES: usize = 4 * ASK_BYTES;
+/// Past so many runs, or any of what follows, the ledger is merged: it stays true, but what was lost with a connection cannot be told any
+/// more.
+const MOST_RUNS: usize = 4096;
+/// Stanzas that came in, for each run that may be.
+const LOOKS: usize = 2;
+/// Bytes of injected stanzas kept to be sent again.
+const MOST_BYTES: usize = 512 * 1024;
+/// Past such a part of each the receiver is asked for an acknowledgement, which makes the list short again.
+const ASK_PART: usize = 4;
 
 /// Stanzas besides what was in flight that may come before it does.
 const PATIENCE: usize = 256;
@@ -67,8 +68,10 @@ pub(super) enum Arrival {
 }
 
 /// One direction of a stream-managed session. Counters are those of XEP-0198 §4: 32 bits, wrapping.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SmLedger {
+    /// So many runs there may be.
+    most_runs: usize,
     /// What the sender was told last.
     told: u32,
     /// What the receiver has acknowledged.
@@ -105,7 +108,30 @@ struct Again {
     patience: usize,
 }
 
+impl Default for SmLedger {
+    fn default() -> Self {
+        Self::of(MOST_RUNS)
+    }
+}
+
 impl SmLedger {
+    /// With nothing in it, and room for so many runs.
+    pub(super) fn of(most_runs: usize) -> Self {
+        Self {
+            most_runs,
+            told: 0,
+            heard: 0,
+            sent: 0,
+            runs: VecDeque::new(),
+            looks: VecDeque::new(),
+            injected: VecDeque::new(),
+            injected_bytes: 0,
+            again: Again::default(),
+            asked: false,
+            merged: false,
+        }
+    }
+
     /// A stanza came in and leaves. `looks`: see [`SmLedger::arrives`].
     pub(super) fn forwarded(&mut self, looks: impl FnOnce() -> u64) {
         self.came(looks);
@@ -143,10 +169,10 @@ impl SmLedger {
 
     /// What is to come again counts too: lost once more, it is joined to the rest.
     fn bound(&mut self) {
-        let runs = self.runs.len() + self.again.runs.len() > MOST_RUNS;
-        let looks = self.looks.len() + self.again.looks.len() > MOST_LOOKS;
+        let runs = self.runs.len() + self.again.runs.len() > self.most_runs;
+        let looks = self.looks.len() + self.again.looks.len() > LOOKS * self.most_runs;
         let much = !self.merged && (runs || looks || self.injected_bytes > MOST_BYTES);
-        if much || self.runs.len() > MOST_RUNS {
+        if much || self.runs.len() > self.most_runs {
             self.merge();
         }
     }
@@ -170,7 +196,9 @@ impl SmLedger {
 
     /// Whether to ask the receiver for an acknowledgement now; says so once until one came.
     pub(super) fn asks(&mut self) -> bool {
-        let much = self.runs.len() > ASK_RUNS || self.injected_bytes > ASK_BYTES || self.looks.len() > 4 * ASK_RUNS;
+        let runs = self.runs.len() > self.most_runs / ASK_PART;
+        let looks = self.looks.len() > self.most_runs;
+        let much = runs || looks || self.injected_bytes > MOST_BYTES / ASK_PART;
         much && !std::mem::replace(&mut self.asked, true)
     }
 
@@ -203,7 +231,7 @@ impl SmLedger {
     /// Whether a resumption can go on that was asked for when `h` meant `told`: nothing much has happened elsewhere since.
     pub(super) fn still_means(&self, h: u32, told: u32) -> bool {
         match self.preview(h) {
-            Ack::Told(now) => now.wrapping_sub(told) as usize <= MOST_LOOKS,
+            Ack::Told(now) => now.wrapping_sub(told) as usize <= LOOKS * self.most_runs,
             // The receiver has taken back what it acknowledged, and did so when it asked already if nothing has moved.
             Ack::Backwards { told: now, .. } => now == told,
             Ack::TooHigh { .. } => false,
@@ -215,7 +243,7 @@ impl SmLedger {
         let mut runs = self.runs.clone();
         self.again.runs.iter().for_each(|run| push(&mut runs, *run));
         let sent = self.heard.wrapping_add(outs(&runs));
-        Self { told: self.told, heard: self.heard, sent, runs, ..Self::default() }
+        Self { told: self.told, heard: self.heard, sent, runs, ..Self::of(self.most_runs) }
     }
 
     /// Nobody will resume this session: of what has happened only the counts are kept.

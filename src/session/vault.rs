@@ -153,6 +153,12 @@ impl Vault {
         self.parked.len()
     }
 
+    /// Bytes that they take.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Whether none is parked.
     #[must_use]
     pub fn is_empty(&self) -> bool {

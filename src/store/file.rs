@@ -82,6 +82,8 @@ pub struct FileStore {
     database: Option<Database>,
     /// What is known of the entries; nobody else can change them.
     batch: Batch,
+    /// How much those of accounts may weigh; 0: as much as comes.
+    most_weight: usize,
     /// When it failed last.
     failed: Option<(Instant, String)>,
 }
@@ -103,9 +105,15 @@ impl FileStore {
         Self::with(path, Box::new(open_file))
     }
 
+    /// All entries of accounts may have so many bytes, names included; 0: as many as come.
+    #[must_use]
+    pub fn holding(self, most_bytes: usize) -> Self {
+        Self { batch: Batch::holding(most_bytes), most_weight: most_bytes, ..self }
+    }
+
     fn with(path: &Path, opener: Opener) -> Result<Self, OpenError> {
         let database = Some(opener(path)?);
-        Ok(Self { path: path.to_owned(), opener, database, batch: Batch::default(), failed: None })
+        Ok(Self { path: path.to_owned(), opener, database, batch: Batch::default(), most_weight: 0, failed: None })
     }
 
     /// Shows all entries, in order: account, space, name, what is kept.
@@ -151,7 +159,7 @@ impl Store for FileStore {
     /// If the transaction fails, so do all operations of the call: those that read may have seen what was not to be.
     fn run(&mut self, ops: &[Op]) -> Vec<Done> {
         // While it is away nothing is known: should this fail, what was counted may not be so.
-        let mut batch = mem::take(&mut self.batch);
+        let mut batch = mem::replace(&mut self.batch, Batch::holding(self.most_weight));
         let run = self.database().and_then(|database| {
             let writes = ops.iter().any(|op| matches!(op, Op::Write { changes, .. } if !changes.is_empty()));
             if writes { write(database, &mut batch, ops) } else { read(database, ops) }.map_err(text)
@@ -207,6 +215,16 @@ impl<T: ReadableTable<Key, &'static [u8]>> Look for Entries<T> {
             each(name, value.value());
         }
         Ok(())
+    }
+
+    fn weigh(&self) -> Result<usize, StorageError> {
+        let mut weight = 0;
+        for entry in self.0.iter()? {
+            let (key, value) = entry?;
+            let (account, space, name) = key.value();
+            weight += work::weight(account, space, name, value.value());
+        }
+        Ok(weight)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Takes operations, gives what has come of them. Nothing of it can fail.
 
-use super::work::{Batch, Keep, Look};
+use super::work::{Batch, Keep, Look, weight};
 use crate::keep::{Done, Op, Store};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -16,6 +16,9 @@ type Key = (String, String, String);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemoryStore {
     entries: BTreeMap<Key, Bytes>,
+    /// What those of accounts weigh, and may weigh; 0: as much as comes.
+    weight: usize,
+    most_weight: usize,
 }
 
 impl MemoryStore {
@@ -23,6 +26,12 @@ impl MemoryStore {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// All entries of accounts may have so many bytes, names included; 0: as many as come.
+    #[must_use]
+    pub fn holding(self, most_bytes: usize) -> Self {
+        Self { most_weight: most_bytes, ..self }
     }
 
     /// What is kept under a name.
@@ -39,7 +48,7 @@ impl MemoryStore {
 
 impl Store for MemoryStore {
     fn run(&mut self, ops: &[Op]) -> Vec<Done> {
-        let mut batch = Batch::default();
+        let mut batch = Batch::holding(self.most_weight);
         let done = ops.iter().map(|op| match batch.run(self, op) {
             Ok(done) => done,
             Err(never) => match never {},
@@ -61,17 +70,25 @@ impl Look for MemoryStore {
         there.for_each(|((_, _, name), value)| each(name, value));
         Ok(())
     }
+
+    fn weigh(&self) -> Result<usize, Infallible> {
+        Ok(self.weight)
+    }
 }
 
 impl Keep for MemoryStore {
     fn put(&mut self, account: &str, space: &str, name: &str, value: &[u8]) -> Result<(), Infallible> {
         // A copy: what was given may be a small part of something large.
-        self.entries.insert(key(account, space, name), Bytes::copy_from_slice(value));
+        let before = self.entries.insert(key(account, space, name), Bytes::copy_from_slice(value));
+        self.weight += weight(account, space, name, value);
+        self.weight -= before.map_or(0, |before| weight(account, space, name, &before));
         Ok(())
     }
 
     fn delete(&mut self, account: &str, space: &str, name: &str) -> Result<bool, Infallible> {
-        Ok(self.entries.remove(&key(account, space, name)).is_some())
+        let before = self.entries.remove(&key(account, space, name));
+        self.weight -= before.as_ref().map_or(0, |before| weight(account, space, name, before));
+        Ok(before.is_some())
     }
 }
 

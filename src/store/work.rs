@@ -3,7 +3,7 @@
 //! Takes operations and the entries, gives what has come of each. A write is weighed before anything of it is done, so that
 //! one that is refused has nothing to take back.
 
-use crate::keep::{Change, Done, Entry, Op, Space, Trouble};
+use crate::keep::{Change, Done, Entry, NOBODY, Op, Space, Trouble};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +15,13 @@ pub(super) trait Look {
     fn get(&self, account: &str, space: &str, name: &str) -> Result<Option<Bytes>, Self::Error>;
     /// All names of a space and what is kept under them, in order.
     fn walk(&self, account: &str, space: &str, each: &mut dyn FnMut(&str, &[u8])) -> Result<(), Self::Error>;
+    /// What all entries of accounts weigh: see [`weight`].
+    fn weigh(&self) -> Result<usize, Self::Error>;
+}
+
+/// What an entry counts for the limit on all of accounts, in bytes; what belongs to nobody has limits of its own.
+pub(super) fn weight(account: &str, space: &str, name: &str, value: &[u8]) -> usize {
+    if account == NOBODY { 0 } else { account.len() + space.len() + name.len() + value.len() }
 }
 
 /// Entries that can be changed.
@@ -57,11 +64,20 @@ const COUNTS: usize = 1024;
 pub(super) struct Batch {
     /// How many entries a space of an account holds, once that was counted: it may be many.
     counts: BTreeMap<(String, String), usize>,
+    /// What all entries of accounts weigh, once that is known...
+    weight: Option<usize>,
+    /// ...and may weigh; 0: as much as comes.
+    most_weight: usize,
     /// Whether anything was changed at all.
     pub(super) dirty: bool,
 }
 
 impl Batch {
+    /// Nothing is known yet; all entries of accounts may weigh so much.
+    pub(super) fn holding(most_weight: usize) -> Self {
+        Self { most_weight, ..Self::default() }
+    }
+
     /// Begins the next batch.
     pub(super) fn begin(&mut self) {
         self.dirty = false;
@@ -94,6 +110,19 @@ impl Batch {
                 return Ok(Err(Trouble::Full(most)));
             }
             counts.insert(space, count);
+        }
+        if self.most_weight > 0 && account != NOBODY {
+            let [added, removed] = plan.weigh(entries, account)?;
+            let weight = match self.weight {
+                Some(weight) => weight,
+                None => entries.weigh()?,
+            };
+            let after = weight.saturating_add(added).saturating_sub(removed);
+            if after > self.most_weight && added > removed {
+                self.weight = Some(weight);
+                return Ok(Err(Trouble::Full(0)));
+            }
+            self.weight = Some(after);
         }
         self.dirty |= plan.carry_out(entries, account)?;
         for space in changes.iter().map(Change::space) {
@@ -171,6 +200,23 @@ impl<'a> Plan<'a> {
     fn of_space(&self, space: &'a str) -> impl Iterator<Item = (&'a str, Option<&'a [u8]>)> {
         let from = self.last.range((space, "")..);
         from.take_while(move |((of, _), _)| *of == space).map(|((_, name), fate)| (*name, *fate))
+    }
+
+    /// What it adds and removes.
+    fn weigh<L: Look>(&self, entries: &L, account: &str) -> Result<[usize; 2], L::Error> {
+        let [mut added, mut removed] = [0; 2];
+        for space in &self.cleared {
+            entries.walk(account, space, &mut |name, value| removed += weight(account, space, name, value))?;
+        }
+        for ((space, name), fate) in &self.last {
+            if !self.cleared.contains(space)
+                && let Some(value) = entries.get(account, space, name)?
+            {
+                removed += weight(account, space, name, &value);
+            }
+            added += fate.map_or(0, |value| weight(account, space, name, value));
+        }
+        Ok([added, removed])
     }
 
     /// Does it; whether anything has changed.

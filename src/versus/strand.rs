@@ -21,6 +21,7 @@ const LIMITS: Limits = Limits {
     depth: Limits::MAX_DEPTH,
     attributes: 65_536,
     name_bytes: 1 << 20,
+    value_bytes: 1 << 30,
 };
 
 /// A capture has more items than are kept.

@@ -13,6 +13,8 @@ pub struct Edit {
     pub offer_starttls: bool,
     /// The largest stanza we take, in bytes: what the server says of its own (XEP-0478) is lowered to it. 0: left alone.
     pub max_bytes: usize,
+    /// After so many seconds of silence we take a client for lost: what the server says of itself is lowered to it. 0: left alone.
+    pub idle_seconds: u64,
     /// Leave stream management in: somebody translates its counts.
     pub keep_sm: bool,
 }
@@ -34,22 +36,23 @@ pub struct Edited {
 pub fn edit(features: &mut Element, edit: Edit) -> Edited {
     let mut edited = Edited::default();
     prune(features, edit.keep_sm, &mut edited);
-    lower_limits(features, edit.max_bytes);
+    lower_limit(features, "max-bytes", edit.max_bytes as u64);
+    lower_limit(features, "idle-seconds", edit.idle_seconds);
     if edit.offer_starttls {
         features.nodes.insert(0, Node::Element(Element::new(ns::TLS, "starttls")));
     }
     edited
 }
 
-/// Lowers `<limits><max-bytes/></limits>` (XEP-0478 §3.1) to what both of us take.
-fn lower_limits(features: &mut Element, max_bytes: usize) {
+/// Lowers one of `<limits/>` (XEP-0478 §3.1) to what both of us take.
+fn lower_limit(features: &mut Element, name: &str, ours: u64) {
     let limits = features.children_mut().find(|child| child.is(ns::STREAM_LIMITS, "limits"));
-    let max = limits.and_then(|limits| limits.children_mut().find(|child| child.is(ns::STREAM_LIMITS, "max-bytes")));
-    if let Some(max) = max
-        && max_bytes > 0
-        && max.text().trim().parse().is_ok_and(|theirs: usize| theirs > max_bytes)
+    let limit = limits.and_then(|limits| limits.children_mut().find(|child| child.is(ns::STREAM_LIMITS, name)));
+    if let Some(limit) = limit
+        && ours > 0
+        && limit.text().trim().parse().is_ok_and(|theirs: u64| theirs > ours)
     {
-        max.nodes = vec![Node::Text(max_bytes.to_string())];
+        limit.nodes = vec![Node::Text(ours.to_string())];
     }
 }
 

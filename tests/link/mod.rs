@@ -16,7 +16,12 @@ pub(crate) struct Link {
 impl Link {
     /// A session whose client is bound, and has stream management on if asked.
     pub(crate) fn open(sm: bool, policy: Policy) -> Self {
-        let route = Route { client_tls: ClientTls::Off, server_tls: ServerTls::Off, ..Route::default() };
+        Self::on(Route::default(), sm, policy)
+    }
+
+    /// The same with other limits.
+    pub(crate) fn on(route: Route, sm: bool, policy: Policy) -> Self {
+        let route = Route { client_tls: ClientTls::Off, server_tls: ServerTls::Off, ..route };
         let session = Session::new(NOW, Arc::new(route), Arc::new(policy), 1, "127.0.0.1:1", 7);
         let mut link = Self { session, out: Outbox::default() };
         let stream = |attributes: &str| {

@@ -20,6 +20,7 @@ pub(super) const LIMITS: Limits = Limits {
     depth: Limits::MAX_DEPTH,
     attributes: 10_000,
     name_bytes: 64 << 10,
+    value_bytes: 16 << 20,
 };
 /// A stream header is not longer.
 const HEADER_BYTES: usize = 16 << 10;

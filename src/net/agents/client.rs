@@ -30,6 +30,7 @@ const LIMITS: Limits = Limits {
     depth: Limits::MAX_DEPTH,
     attributes: 10_000,
     name_bytes: 64 << 10,
+    value_bytes: 16 << 20,
 };
 
 /// See the module. One may play many sessions.
@@ -81,7 +82,7 @@ impl Client {
     ) -> Result<Self, TlsError> {
         let route = Route { client_tls: ClientTls::Off, server_tls: how, ..Route::default() };
         // No certificate of ours is shown to anybody, so none is made.
-        let tls = Tls::new(&route, &ClientCertificate::Minted(PathBuf::new()), trust, None)?;
+        let tls = Tls::new(&route, &ClientCertificate::Minted(PathBuf::new()), trust, None, super::handshake_time())?;
         Ok(Self { to, how, tls, jid, password, pace })
     }
 

@@ -5,5 +5,13 @@ mod line;
 mod server;
 mod upstream;
 
+use crate::policy::HouseLimits;
+use std::time::Duration;
+
+/// As long as a proxy's may take.
+fn handshake_time() -> Duration {
+    Duration::from_secs(HouseLimits::default().handshake_seconds)
+}
+
 pub use client::{Client, Played, Steps};
 pub use server::MockServer;

@@ -48,7 +48,8 @@ impl MockServer {
     ) -> Result<Self, String> {
         let client_tls = if how == ServerTls::Off { ClientTls::Off } else { ClientTls::Require };
         let route = Route { client_tls, server_tls: ServerTls::Off, ..Route::default() };
-        let tls = Tls::new(&route, certificate, &Trust::System, None).map_err(|e: TlsError| e.to_string())?;
+        let tls = Tls::new(&route, certificate, &Trust::System, None, super::handshake_time())
+            .map_err(|e: TlsError| e.to_string())?;
         let listener = TcpListener::bind(listen).await.map_err(|e| format!("cannot listen on {listen}: {e}"))?;
         Ok(Self { listener, scene: Arc::new(scene), how, tls: Arc::new(tls), living: living.map(Arc::new) })
     }

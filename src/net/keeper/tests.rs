@@ -4,6 +4,7 @@ mod kept;
 
 use super::super::clock::Clock;
 use super::super::lobby::{Mailbox, Word};
+use super::super::memory::Memory;
 use super::*;
 use crate::keep::{Entry, Space};
 use crate::policy::VaultLimits;
@@ -32,7 +33,7 @@ impl Lab {
     }
 
     fn with(store: impl Store + 'static, scripts: Option<Scripts>) -> Self {
-        let lobby = Arc::new(Lobby::new(VaultLimits::default(), Clock::start()));
+        let lobby = Arc::new(Lobby::new(VaultLimits::default(), Clock::start(), Arc::new(Memory::new(0))));
         let (keeper, queue) = Keeper::new();
         let (teller, news) = mpsc::channel(16);
         start(queue, Box::new(store), Arc::clone(&lobby), teller, scripts).unwrap();

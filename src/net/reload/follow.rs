@@ -200,7 +200,8 @@ impl Follow {
         let tried = anew.and_then(|anew| {
             let prints = Prints::of(&all_files(&anew.config, &self.files));
             let policy = compile(&anew.config, || self.changed.first().cloned())?;
-            let terms = self.reloader.terms.make(anew.terms).map_err(|why| unusable(&anew.config.path, why))?;
+            let terms = self.reloader.house.terms.make(anew.terms, anew.config.limits);
+            let terms = terms.map_err(|why| unusable(&anew.config.path, why))?;
             Ok((anew.config, policy, terms, prints, anew.files))
         });
         match tried {
@@ -208,7 +209,7 @@ impl Follow {
                 let restart = self.config.needs_restart(&config);
                 files.extend(named(&config));
                 self.config = config;
-                self.reloader.terms.replace(terms);
+                self.reloader.house.renew(terms, self.config.limits);
                 self.conclude(Ok(policy), prints, restart, files);
             }
             Err(error) => {

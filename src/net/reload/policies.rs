@@ -83,6 +83,19 @@ impl Policies {
         drop(waker); // not under the lock
     }
 
+    /// Wakes a session that lives.
+    pub(in crate::net) fn wake(&self, session: u64) {
+        let waker = lock(&self.sessions).get(&session).cloned();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Has every session woken, some at a time.
+    pub(in crate::net) fn wake_soon(&self) {
+        self.published.notify_one();
+    }
+
     /// Wakes every session after each publication, some at a time. What is published meanwhile asks for another round. Never done.
     pub(super) async fn wake_all(&self) {
         loop {

@@ -91,7 +91,7 @@ impl Tag {
                 next = Next::Gap;
             }
             if next == Next::Value {
-                pos = self.value(buf, pos)?;
+                pos = self.value(buf, pos, limits)?;
                 if pos >= buf.len() {
                     break None;
                 }
@@ -177,11 +177,18 @@ impl Tag {
         Ok(ended)
     }
     /// Reads on in a value, to its closing quote or the end of the buffer.
-    fn value(&mut self, buf: &[u8], from: usize) -> Result<usize, Bad> {
+    fn value(&mut self, buf: &[u8], from: usize, limits: &Limits) -> Result<usize, Bad> {
         let mut pos = from;
         loop {
             pos = value_end(buf, pos, self.quote, &mut self.untidy);
-            match (buf.get(pos), self.attrs.last_mut()) {
+            let current = self.attrs.last_mut();
+            // Before what is wrong there: how it came in pieces must not matter.
+            if let Some(start) = current.as_ref().map(|current| current.value.span.start as usize)
+                && pos - start > limits.value_bytes
+            {
+                return Err(Bad { fault: Fault::Limit, why: "an attribute value too long", at: start });
+            }
+            match (buf.get(pos), current) {
                 (Some(b'<'), _) => return Err(ill("a < in an attribute value", pos)),
                 (Some(b'&'), Some(current)) => current.value.escaped = true,
                 _ => return Ok(pos),

@@ -12,6 +12,7 @@ const ANY: Limits = Limits {
     depth: u32::MAX,
     attributes: u32::MAX,
     name_bytes: usize::MAX,
+    value_bytes: usize::MAX,
 };
 
 /// The bytes of an untidy element as every parser reads them (CR LF and CR to LF; in attribute values each to a space),
