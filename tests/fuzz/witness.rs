@@ -14,7 +14,7 @@ use iqtap::xmpp::Side;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-const SM: &str = "urn:xmpp:sm:";
+const SM: [&str; 2] = ["urn:xmpp:sm:2", "urn:xmpp:sm:3"];
 const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
 
 /// What is known of one leg.
@@ -205,7 +205,7 @@ impl Witness {
 
     /// What a side has said.
     fn heard(&mut self, side: Side, number: u64, top: &Top, fate: &Fate) {
-        if top.ns.starts_with(SM) {
+        if SM.contains(&top.ns.as_str()) {
             match (side, top.name.as_str()) {
                 (Side::Client, "enable" | "resume") => self.wanted.push(number),
                 (Side::Server, "enabled" | "resumed") => self.enabled = Some(number),
@@ -266,7 +266,7 @@ impl Witness {
         if top.ns == SASL && top.name == "success" && side == Side::Client {
             self.may_open = [true; 2];
         }
-        if top.ns.starts_with(SM) {
+        if SM.contains(&top.ns.as_str()) {
             let h = top.attr("h").and_then(|h| h.parse::<u32>().ok());
             match (side, top.name.as_str(), h) {
                 (Side::Client, "enabled", _) => {
