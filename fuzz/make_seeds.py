@@ -94,6 +94,8 @@ def world(text):
 
 
 def sessions():
+    for name, text in LISTS.items():
+        write("session", f"list-{name}", text.encode())
     room = {}
     for book in BOOKS:
         text = book.read_text()
@@ -104,6 +106,26 @@ def sessions():
         room[shelf] = room.get(shelf, PER_SHELF) - len(data)
         if len(ops) > 1 and len(data) < 1_500 and room[shelf] > 0:
             write("session", f"{shelf}-{book.stem}", data)
+
+
+# What the script of tests/fuzz/worlds.rs is for, and what stands in no book.
+LISTS = {
+    "script-sends": "3\n@m\nC<message id='up-down-after-poll' to='a@b'/>\n+2000\nS<message id='ask'/>\n+4000\nC<a xmlns='urn:xmpp:sm:3' h='1'/>",
+    "script-holds": "4\n@m\nC<message id='hold'/><message id='x'/><r xmlns='urn:xmpp:sm:3'/>\n+200\n%3\nS<presence/>\n+400",
+    "script-edits": "3\n@b\nC<message id='edit'><body>x\n</body></message>\nS<message id='edit'/>\n%5\nC<message id='reply-drop'/>",
+    "held-and-resumed": "3\n@m\nC<message id='hold-up'/><message id='y'/>\n!C\n#1\n@r\nC<resume xmlns='urn:xmpp:sm:3' h='0' previd='sm-1'/>\n"
+    "S<resumed xmlns='urn:xmpp:sm:3' h='0' previd='sm-1'/>\nC<message id='hold-up'/><message id='y'/>\n+900",
+    "two-resume-one": "3\n@m\nS<message id='down'/>\n#1\n@r\nC<resume xmlns='urn:xmpp:sm:3' h='1' previd='sm-1'/>\n#2\n@r\n"
+    "C<resume xmlns='urn:xmpp:sm:3' h='2' previd='sm-1'/>\nS<resumed xmlns='urn:xmpp:sm:3' h='0' previd='sm-1'/>\n#1\n"
+    "S<resumed xmlns='urn:xmpp:sm:3' h='0' previd='sm-1'/>",
+    "store-holds": "2\n@b\n~h\nC<iq type='set' id='1'><vCard xmlns='vcard-temp'><FN>J</FN></vCard></iq>"
+    "<iq type='get' id='2'><vCard xmlns='vcard-temp'/></iq>\n!C\n~g\n#1\n@b\n~f\nC<iq type='get' id='3'><vCard xmlns='vcard-temp'/></iq>",
+    "blocks": "2\n@b\nC<iq type='get' id='0'><blocklist xmlns='urn:xmpp:blocking'/></iq>\n#1\n@b\nC<presence/><iq type='set' id='1'>"
+    "<block xmlns='urn:xmpp:blocking'><item jid='a@b'/></block></iq>\nS<message from='a@b/c'/>\nC<presence to='a@b'/>",
+    "tls-fails": "6\n-\n@b\n#1\n@m\n/1\nC<iq type='get' id='1'><a xmlns='u:u'/></iq>\n+9999\n+9999\n!S",
+    "requests-time-out": "8\n@m\n/3\nC<iq type='get' id='1'><a xmlns='u:u'/></iq><iq type='get' id='1'><a xmlns='u:u'/></iq>\n"
+    "S<iq type='get' id='1'><a xmlns='u:u'/></iq>\n+9999\nS<iq type='result' id='1'/><iq type='result' id='1'/>\n+9999\n?",
+}
 
 
 def stanzas(shelf):

@@ -98,3 +98,29 @@ fn every_target_has_its_way_in() {
         assert!(ways.iter().any(|way| way.contains(&call)), "no file of fuzz/fuzz_targets runs {}", target.name);
     }
 }
+
+/// The seeds come to where it matters: a fuzzer that never gets past the login finds nothing behind it.
+#[test]
+fn seeds_of_sessions_reach_every_part() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/session");
+    let said: Vec<(String, String)> = files(&root)
+        .iter()
+        .map(|path| (path.display().to_string(), fuzz::session::transcript(&fs::read(path).unwrap())))
+        .collect();
+    for (part, most) in [
+        ("<resumed xmlns='urn:xmpp:sm:3'", 5),
+        ("<a xmlns='urn:xmpp:sm:3' h='", 20),
+        ("StartTls(Server)", 2),
+        ("<remote-server-timeout", 2),
+        ("<not-well-formed", 2),
+        ("<policy-violation", 2),
+        ("<bad-request", 5),
+        ("<message id='m' to='a@b'><body>&amp;</body></message>", 1),
+        ("<blocklist xmlns='urn:xmpp:blocking'", 2),
+        ("<vCard xmlns='vcard-temp'", 2),
+        ("Abort", 10),
+    ] {
+        let with = said.iter().filter(|(_, said)| said.contains(part)).count();
+        assert!(with >= most, "{part} comes out of {with} lists only");
+    }
+}

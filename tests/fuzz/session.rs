@@ -44,6 +44,14 @@ pub(crate) fn run(data: &[u8]) {
     }
 }
 
+/// All that came out of a list, as text: for looking at what seeds reach.
+#[cfg(test)]
+pub(crate) fn transcript(data: &[u8]) -> String {
+    let play = play(data, true).unwrap_or_else(|why| panic!("{why}"));
+    let operation = |(at, said): &(usize, Vec<String>)| format!("{at}: {}\n", said.join("\n   "));
+    play.said.0.iter().map(operation).collect()
+}
+
 /// What came out, by operation.
 #[derive(Debug, Default, PartialEq)]
 struct Said(Vec<(usize, Vec<String>)>);
