@@ -163,7 +163,7 @@ impl Stage {
             let (route, policy) = (Arc::clone(&self.world.route), Arc::clone(&self.policy.policy));
             let id = place as u64 + 1;
             let session = Session::new(self.now, route, policy, id, "192.0.2.1:40000", id);
-            let witness = Witness::new(self.policy.enforces, self.policy.scripted);
+            let witness = Witness::new(self.policy);
             self.seats.push(Seat { session, witness, gone: [false; 2], over: false });
             self.places[number] = Some(place);
             place
@@ -207,7 +207,7 @@ impl Stage {
         self.policy = world(number);
         for place in 0..self.seats.len() {
             let policy = self.policy;
-            self.seats[place].witness.under(policy.enforces, policy.scripted);
+            self.seats[place].witness.under(policy);
             self.hand(place, Input::Policy(Arc::clone(&policy.policy)))?;
         }
         serve(self, self.now)

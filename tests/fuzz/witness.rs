@@ -3,12 +3,13 @@
 //! * What is told is what was sent: the items of a leg and way, joined, are the bytes that came, and the very bytes that left.
 //! * What leaves is well-formed, item by item, to a parser that is not ours; a header stands only where a stream may begin; behind the end
 //!   of a stream there is nothing.
-//! * What is forwarded has come, once, from the other side, and is the same: byte for byte, or as the same tree. What was dropped or
+//! * What is forwarded has come, once, from the other side, in that order, and is the same: byte for byte, or as the same tree. What was dropped or
 //!   answered here has not left.
 //! * No more is acknowledged than came, and of what was forwarded no more than the receiver has acknowledged.
 //! * With the rules enforced a request has one answer at most, and one in the end.
 
 use super::seen::{Top, tops};
+use super::worlds::World;
 use iqtap::session::{Act, Dir, Fate, Note, Origin, Seen, What};
 use iqtap::xmpp::Side;
 use std::collections::BTreeMap;
@@ -65,6 +66,8 @@ pub(crate) struct Witness {
     enforces: bool,
     /// All that comes is answered by rules alone.
     plain: bool,
+    /// What is not changed leaves as it came.
+    exact: bool,
     resumed: bool,
     bound: bool,
     legs: [Leg; 2],
@@ -73,6 +76,8 @@ pub(crate) struct Witness {
     came: BTreeMap<u64, Came>,
     /// How often it was forwarded.
     left: BTreeMap<u64, u32>,
+    /// What was forwarded last, by the side that it went to.
+    last: [u64; 2],
     asked: [BTreeMap<String, Asked>; 2],
     /// What of stream management the client has asked for and not been told yet.
     wanted: Vec<u64>,
@@ -99,14 +104,16 @@ fn text(bytes: &[u8]) -> String {
 }
 
 impl Witness {
-    pub(crate) fn new(enforces: bool, scripted: bool) -> Self {
-        Self { enforces, plain: !scripted, may_open: [true; 2], ..Self::default() }
+    pub(crate) fn new(world: &World) -> Self {
+        let (enforces, plain, exact) = (world.enforces, !world.scripted, world.exact);
+        Self { enforces, plain, exact, may_open: [true; 2], ..Self::default() }
     }
 
     /// Another policy holds.
-    pub(crate) fn under(&mut self, enforces: bool, scripted: bool) {
-        self.enforces &= enforces;
-        self.plain &= !scripted;
+    pub(crate) fn under(&mut self, world: &World) {
+        self.enforces &= world.enforces;
+        self.plain &= !world.scripted;
+        self.exact &= world.exact;
     }
 
     /// A side sends that.
@@ -315,6 +322,8 @@ impl Witness {
             return Err(format!("it was stopped, and is forwarded: {:?}", text(&seen.bytes)));
         }
         hold(*times == 1, || format!("item {number} is forwarded again: {:?}", text(&seen.bytes)))?;
+        let last = std::mem::replace(&mut self.last[seen.side.index()], number);
+        hold(last < number, || format!("item {number} is forwarded behind item {last}: {:?}", text(&seen.bytes)))?;
         let exact = matches!(seen.origin, Origin::Forwarded(_));
         self.pending.push((number, seen.side, exact, seen.bytes.to_vec(), top.dump.clone()));
         Ok(())
@@ -327,7 +336,10 @@ impl Witness {
             let came = self.came.get(&number).ok_or_else(|| format!("it was never judged: {}", said()))?;
             hold(came.side == side.other(), || format!("it came from there: {}", said()))?;
             if exact && came.bytes != bytes {
-                // Tidied, or at home under another root: the same tree all the same.
+                hold(!self.exact || !is_plain(came), || {
+                    format!("other bytes than {:?}: {}", text(&came.bytes), said())
+                })?;
+                // Tidied, at home under another root, or written anew: the same tree all the same.
                 let [top] = one(&came.header, &came.bytes)?;
                 hold(top.dump == dump, || format!("another tree than {:?}: {}", text(&came.bytes), said()))?;
             }
@@ -391,6 +403,15 @@ impl Witness {
 /// An act that peers can see, for comparing.
 pub(crate) fn seen_by_peers(act: &Act) -> Option<String> {
     matches!(act, Act::Dial { .. } | Act::StartTls(_) | Act::Close(..)).then(|| format!("{act:?}"))
+}
+
+/// Whether there is no reason to touch an item: it is tidy, and its stream's root declares no more than ours.
+fn is_plain(came: &Came) -> bool {
+    let header = text(&came.header).replace('"', "'");
+    let usual = ["xmlns='jabber:client'", "xmlns:stream='http://etherx.jabber.org/streams'"];
+    usual.iter().all(|declared| header.contains(declared))
+        && header.matches("xmlns").count() == 2
+        && !came.bytes.iter().any(|byte| b"\r\n\t".contains(byte))
 }
 
 /// The one element that these bytes are, under that header.

@@ -1,6 +1,7 @@
 //! The witness complains: each promise is broken once, and kept once.
 
 use super::Witness;
+use crate::fuzz::worlds::world;
 use bytes::Bytes;
 use iqtap::session::{Dir, Fate, Note, Origin, Seen, What};
 use iqtap::xmpp::{Kind, Side};
@@ -22,7 +23,7 @@ impl Scene {
     /// Both streams stand; the rules are enforced.
     fn begun() -> Self {
         let mut scene =
-            Self { witness: Witness::new(true, false), number: 0, notes: Vec::new(), to: [Vec::new(), Vec::new()] };
+            Self { witness: Witness::new(world(1)), number: 0, notes: Vec::new(), to: [Vec::new(), Vec::new()] };
         for side in [C, S] {
             scene.came(side, What::Header, crate::xml::HEADER, Fate::Handled);
             scene.left(side, What::Header, crate::xml::HEADER, Origin::Made(0, "stream".to_owned()));
@@ -144,8 +145,10 @@ fn what_is_forwarded_has_come_once_and_is_the_same() {
     };
     assert_eq!(forwarded("<message a='1'/>", "<message a='1'/>"), Ok(()));
     assert_eq!(forwarded("<message a='\t'>\r\n</message>", "<message a=' '>\n</message>"), Ok(()), "tidied");
-    let other = forwarded("<message a='1'/>", "<message a='2'/>");
+    let other = forwarded("<message a='\t'/>", "<message a='2'/>");
     assert!(other.is_err_and(|why| why.contains("another tree")));
+    let other = forwarded("<message a='1'/>", "<message a=\"1\"/>");
+    assert!(other.is_err_and(|why| why.contains("other bytes")), "untouched, and yet not as it came");
 
     let mut scene = Scene::begun();
     scene.left(S, MESSAGE, "<message/>", Origin::Forwarded(77));
@@ -161,6 +164,12 @@ fn what_is_forwarded_has_come_once_and_is_the_same() {
     scene.left(S, MESSAGE, "<message/>", Origin::Forwarded(number));
     scene.left(S, MESSAGE, "<message/>", Origin::Forwarded(number));
     assert!(scene.complaint().contains("forwarded again"));
+
+    let mut scene = Scene::begun();
+    let numbers = [1, 2].map(|_| scene.came(C, MESSAGE, "<message/>", Fate::Passed));
+    scene.left(S, MESSAGE, "<message/>", Origin::Forwarded(numbers[1]));
+    scene.left(S, MESSAGE, "<message/>", Origin::Forwarded(numbers[0]));
+    assert!(scene.complaint().contains("is forwarded behind"));
 
     for first in [true, false] {
         let mut scene = Scene::begun();

@@ -2,7 +2,7 @@
 
 use super::script::LIMITS;
 use iqtap::config;
-use iqtap::policy::{Policy, Route};
+use iqtap::policy::{Forward, Policy, Route};
 use iqtap::script::ScriptSet;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -51,6 +51,8 @@ pub(crate) struct World {
     /// Rules 3 and 4 are enforced for both sides.
     pub(crate) enforces: bool,
     pub(crate) scripted: bool,
+    /// What was not changed leaves as the bytes that came.
+    pub(crate) exact: bool,
 }
 
 /// Settings, and whether there is the script.
@@ -99,7 +101,8 @@ pub(crate) fn world(number: usize) -> &'static World {
             }
             policy.number = number;
             let enforces = settings.contains("'enforce'");
-            World { route: Arc::new(route), policy: Arc::new(policy), enforces, scripted: *scripted }
+            let exact = policy.forward == Forward::Exact;
+            World { route: Arc::new(route), policy: Arc::new(policy), enforces, scripted: *scripted, exact }
         };
         numbered.map(make).collect()
     });
