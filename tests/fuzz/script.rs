@@ -36,7 +36,7 @@ pub(crate) fn run(data: &[u8]) {
     }
     let path = Path::new("fuzz.rhai");
     // Both take as long as all the rest: one text in four is looked at.
-    let checked = (data.len() % 4 == 0).then(|| (check(path, script, LIMITS), hooks(script, LIMITS)));
+    let checked = data.len().is_multiple_of(4).then(|| (check(path, script, LIMITS), hooks(script, LIMITS)));
     let set = match ScriptSet::from_text(path, script, LIMITS) {
         Ok(set) => set,
         Err(why) => {
