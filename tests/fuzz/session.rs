@@ -225,11 +225,14 @@ impl Stage {
         Ok(())
     }
 
+    /// What waited goes first, to that side too: its peer may have closed one way only.
     fn eof(&mut self, side: Side) -> Result<(), String> {
-        if std::mem::replace(&mut self.seats[self.at].gone[side.index()], true) {
+        if self.seats[self.at].gone[side.index()] {
             return Ok(());
         }
-        self.outside(Input::Eof(side))
+        self.hand(self.at, Input::Eof(side))?;
+        self.seats[self.at].gone[side.index()] = true;
+        serve(self, self.now)
     }
 
     /// Something from outside, and all that the shell has to do about it.
