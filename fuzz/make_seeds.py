@@ -123,6 +123,8 @@ LISTS = {
     "blocks": "2\n@b\nC<iq type='get' id='0'><blocklist xmlns='urn:xmpp:blocking'/></iq>\n#1\n@b\nC<presence/><iq type='set' id='1'>"
     "<block xmlns='urn:xmpp:blocking'><item jid='a@b'/></block></iq>\nS<message from='a@b/c'/>\nC<presence to='a@b'/>",
     "tls-fails": "6\n-\n@b\n#1\n@m\n/1\nC<iq type='get' id='1'><a xmlns='u:u'/></iq>\n+9999\n+9999\n!S",
+    "direct-tls": "11\n@m\nC<message id='fail'/>\nS<iq type='set' id='reject'><a xmlns='u:u'/></iq>\n!C",
+    "sm-stripped": "10\n@m\nC<message id='up'/><iq type='get' id='slow'><a xmlns='u:u'/></iq>\nS<iq type='result' id='slow'/>\n+2000",
     "requests-time-out": "8\n@m\n/3\nC<iq type='get' id='1'><a xmlns='u:u'/></iq><iq type='get' id='1'><a xmlns='u:u'/></iq>\n"
     "S<iq type='get' id='1'><a xmlns='u:u'/></iq>\n+9999\nS<iq type='result' id='1'/><iq type='result' id='1'/>\n+9999\n?",
 }

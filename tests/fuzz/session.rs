@@ -76,7 +76,7 @@ fn play(data: &[u8], watched: bool) -> Result<Play, String> {
     let mut lines = data.split(|byte| *byte == b'\n');
     let first = lines.next().unwrap_or_default();
     let mut stage = Stage::new(world(number(first)), watched);
-    stage.connect(0);
+    stage.connect(0)?;
     for (at, line) in lines.take(OPERATIONS).enumerate() {
         stage.operation(line)?;
         stage.end_of_operation(at);
@@ -90,6 +90,11 @@ fn play(data: &[u8], watched: bool) -> Result<Play, String> {
 fn number(text: &[u8]) -> usize {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).take(4);
     digits.fold(0, |number, digit| number * 10 + usize::from(digit - b'0'))
+}
+
+/// What a handshake comes to.
+fn up() -> TlsInfo {
+    TlsInfo { version: "TLSv1.3".to_owned(), ..TlsInfo::default() }
 }
 
 /// A connection.
@@ -156,24 +161,28 @@ impl Stage {
         }
     }
 
-    fn connect(&mut self, number: usize) {
+    fn connect(&mut self, number: usize) -> Result<(), String> {
         let number = number % CONNECTIONS;
-        self.at = self.places[number].unwrap_or_else(|| {
-            let place = self.seats.len();
-            let (route, policy) = (Arc::clone(&self.world.route), Arc::clone(&self.policy.policy));
-            let id = place as u64 + 1;
-            let session = Session::new(self.now, route, policy, id, "192.0.2.1:40000", id);
-            let witness = Witness::new(self.policy);
-            self.seats.push(Seat { session, witness, gone: [false; 2], over: false });
-            self.places[number] = Some(place);
-            place
-        });
+        if let Some(place) = self.places[number] {
+            self.at = place;
+            return Ok(());
+        }
+        self.at = self.seats.len();
+        self.places[number] = Some(self.at);
+        let (route, policy) = (Arc::clone(&self.world.route), Arc::clone(&self.policy.policy));
+        let id = self.at as u64 + 1;
+        let session = Session::new(self.now, route, policy, id, "192.0.2.1:40000", id);
+        self.seats.push(Seat { session, witness: Witness::new(self.policy), gone: [false; 2], over: false });
+        match self.world.route.client_tls {
+            ClientTls::Direct => self.outside(Input::TlsUp(Side::Client, up())),
+            _ => Ok(()),
+        }
     }
 
     fn operation(&mut self, line: &[u8]) -> Result<(), String> {
         let Some((what, rest)) = line.split_first() else { return Ok(()) };
         match what {
-            b'#' => self.connect(number(rest)),
+            b'#' => self.connect(number(rest))?,
             b'@' => self.open(rest)?,
             b'C' => self.send(Side::Client, rest)?,
             b'S' => self.send(Side::Server, rest)?,
@@ -286,8 +295,11 @@ impl Stage {
                 Some(Act::StartTls(side)) => {
                     self.greeted = true;
                     let fails = std::mem::take(&mut self.fails);
-                    let up = TlsInfo { version: "TLSv1.3".to_owned(), ..TlsInfo::default() };
-                    answers.push(if fails { Input::TlsFailed(side, "no".to_owned()) } else { Input::TlsUp(side, up) });
+                    answers.push(if fails {
+                        Input::TlsFailed(side, "no".to_owned())
+                    } else {
+                        Input::TlsUp(side, up())
+                    });
                 }
                 Some(Act::Close(side, _)) => self.seats[place].gone[side.index()] = true,
                 Some(other) => return Err(format!("the shell does not know {other:?}")),
@@ -331,11 +343,11 @@ impl Stage {
         let features = |inner: &str| format!("<stream:features>{inner}</stream:features>");
         let number = self.at + 1;
         let mut lines = vec![(c, stream("to"))];
-        if self.world.route.client_tls != ClientTls::Off {
+        if matches!(self.world.route.client_tls, ClientTls::Offer | ClientTls::Require) {
             lines.extend([(c, format!("<starttls xmlns='{TLS}'/>")), (c, stream("to"))]);
         }
         lines.push((s, stream("from")));
-        if self.world.route.server_tls != ServerTls::Off {
+        if self.world.route.server_tls == ServerTls::Starttls {
             lines.push((s, features(&format!("<starttls xmlns='{TLS}'/>"))));
             lines.extend([(s, format!("<proceed xmlns='{TLS}'/>")), (s, stream("from"))]);
         }

@@ -79,6 +79,8 @@ const WORLDS: &[(&str, bool)] = &[
          'urn:xmpp:blocking' = 'fallback'\n'jabber:iq:private' = 'fallback'\n'http://jabber.org/protocol/disco#items' = 'local'",
         true,
     ),
+    ("rules = 'enforce'\nsm = 'strip'\nlegacy_codes = true", true),
+    ("rules = 'report'\nclient_tls = 'direct'\nserver_tls = 'direct'\non_script_error = 'reject'", true),
 ];
 
 /// A world by any number.
