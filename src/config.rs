@@ -30,7 +30,7 @@ use std::str::FromStr;
 
 /// What is wrong with a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}{}{}: {message}", path.display(), colon(*line), colon(*column))]
+#[error("{}{}{}: {}", path.display(), colon(*line), colon(*column), visible(message))]
 pub struct ConfigError {
     /// The file.
     pub path: PathBuf,
@@ -45,6 +45,15 @@ pub struct ConfigError {
 /// `:7`; nothing for what is not known.
 fn colon(number: usize) -> String {
     if number > 0 { format!(":{number}") } else { String::new() }
+}
+
+/// What somebody wrote is quoted in what is said of it: nothing in it shall be obeyed by a terminal.
+fn visible(message: &str) -> String {
+    let mut shown = String::with_capacity(message.len());
+    for c in message.chars() {
+        if c.is_control() && c != '\n' { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
 }
 
 /// Compiles the part of a configuration that a session sees. `text` is TOML; `path` names it in errors and is where

@@ -360,3 +360,11 @@ fn a_file_that_cannot_be_read_is_named() {
     let error = Config::from_file(Path::new("no/such.toml")).unwrap_err();
     assert!(error.to_string().starts_with("no/such.toml: cannot be read"), "{error}");
 }
+
+#[test]
+fn what_is_quoted_in_an_error_is_nothing_that_a_terminal_obeys() {
+    for text in ["rules = \"\\u001b[2J\"", "\"\\u009b\" = 1", "listen = \"\\u0007\"", "upstream = \"\\u001b\""] {
+        let error = read(text).unwrap_err();
+        assert!(!error.contains(|c: char| c.is_control()), "{error:?}");
+    }
+}

@@ -2,7 +2,7 @@
 
 #![expect(clippy::panic, reason = "a fixture that is not legal is a mistake in this file")]
 
-use iqtap::script::{Memory, Outcome, ScriptLimits, ScriptSet, Verdict};
+use iqtap::script::{Filter, Memory, Outcome, ScriptLimits, ScriptSet, Verdict};
 use iqtap::xml::{Limits, Scanner, Step, View};
 use iqtap::xmpp::{Facts, Kind, Side, Timestamp};
 use std::path::Path;
@@ -210,4 +210,18 @@ fn operations_are_counted_per_run() {
     for _ in 0..100 {
         assert_eq!(run(&set).errors, Vec::<String>::new());
     }
+}
+
+/// A character that a terminal obeys is shown and not sent.
+#[test]
+fn an_error_is_one_line_without_control_characters() {
+    let odd = ["\u{1b}[2J", "\0", "\u{9b}"];
+    for character in odd {
+        let loaded = load(&format!("fn on_iq(stanza) {{ {character} }}")).map(drop).unwrap_err();
+        assert!(!loaded.contains(char::is_control), "{loaded:?}");
+        let filter = Filter::new(&format!("stanza {character}"), ScriptLimits::default()).map(drop).unwrap_err();
+        assert!(!filter.contains(char::is_control), "{filter:?}");
+    }
+    let thrown = load("throw \"a\\n\\u001bb\"").map(drop).unwrap_err();
+    assert!(!thrown.contains(char::is_control), "{thrown:?}");
 }

@@ -149,6 +149,7 @@ fn files_are_short_and_begin_with_what_they_are_for() {
     });
     let mut all = sources();
     all.extend(files("tests", "rs"));
+    all.extend(files("fuzz/fuzz_targets", "rs"));
     complain(&all, |file, complaints| {
         if !file.text.starts_with("//!") {
             complaints.push((1, "a file begins with //!, what it is for".to_owned()));

@@ -227,6 +227,7 @@ const DOCUMENTS: &[(&str, &[u8], Fault)] = &[
     ("UTF-16, little end first", b"<\0?\0x\0m\0l\0", Encoding),
     ("UTF-16, big end first", b"\0<\0?\0x\0m\0l", Encoding),
     ("UTF-32", b"\0\0\0<\0\0\0?", Encoding),
+    ("text, then a NUL: no encoding", b".\0body", NotWellFormed),
     ("declared Latin-1", b"<?xml version='1.0' encoding='ISO-8859-1'?><stream>", Encoding),
     ("declared UTF-16", b"<?xml version='1.0' encoding='UTF-16'?><stream>", Encoding),
     ("declared UTF8 without hyphen", b"<?xml version='1.0' encoding='UTF8'?><stream>", Encoding),

@@ -78,7 +78,7 @@ pub(super) fn compile(path: &Path, text: &str, limits: ScriptLimits) -> Result<S
     let _ = run::end();
     ran.map_err(|error| {
         let Failure { line, column, reason } = failure::explain(*error);
-        LoadError { path: path.to_owned(), line, column, message: reason }
+        LoadError { path: path.to_owned(), line, column, message: failure::visible(&reason) }
     })?;
 
     let mut constants = Scope::new();
@@ -146,7 +146,7 @@ pub(super) const PARAMETERS: &str = "a function sees its parameters only: fn on_
 
 /// What Rhai says of a script that it cannot read, and what whoever wrote it may have meant.
 pub(super) fn words(error: &ParseError) -> String {
-    let text = error.err_type().to_string();
+    let text = failure::visible(&error.err_type().to_string());
     let hint = match error.err_type() {
         ParseErrorType::VariableUndefined(name) => match name.as_str() {
             "stanza" | "session" => PARAMETERS.to_owned(),

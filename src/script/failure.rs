@@ -52,6 +52,15 @@ fn reason(error: &EvalAltResult) -> String {
     }
 }
 
+/// The same on one line, with nothing in it that a terminal obeys: scripts are quoted in what is said of them.
+pub(super) fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
+}
+
 /// `file:line:column: reason`, with as much of the place as is known.
 pub(super) fn located(path: &Path, failure: &Failure) -> String {
     let Failure { line, column, reason } = failure;

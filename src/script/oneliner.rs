@@ -4,6 +4,7 @@
 //! stands in it on lines of its own, so that every error can be told in the user's own text. Must not run anything.
 
 use super::engine;
+use super::failure::visible;
 use super::literals::renamed;
 use super::{LoadError, ScriptLimits, ScriptSet, compile, sharing};
 use crate::xmpp::Condition;
@@ -91,7 +92,7 @@ impl Source {
     /// An error at a place of the script, told in the user's text, on one line.
     pub(super) fn told(&self, line: usize, column: usize, reason: &str) -> String {
         let text = self.line();
-        let reason = reason.trim_end_matches(" (in on_stanza)");
+        let reason = visible(reason.trim_end_matches(" (in on_stanza)"));
         let place = if line == 0 { None } else { self.place(line, column) };
         let Some(at) = place else { return format!("'{text}': {reason}") };
         let mut rest: String = text.chars().skip(at).take(SHOWN).collect();

@@ -219,14 +219,15 @@ impl Core {
         let condition = match name {
             "enable" => Condition::FeatureNotImplemented,
             "resume" => Condition::ItemNotFound,
-            _ => {
-                let fate = Fate::Dropped("stream management is not offered here".to_owned());
-                self.note_in(Side::Client, What::Other, view.bytes, fate, out);
-                return;
-            }
+            _ => return self.drop_sm(Side::Client, view, out),
         };
         let failed = Element::new(sm, "failed").with_child(Element::new(ns::STANZA_ERRORS, condition.name()));
         self.refuse_other(view, &failed, "sm", out);
+    }
+
+    fn drop_sm(&mut self, side: Side, view: &View<'_>, out: &mut Outbox) {
+        let fate = Fate::Dropped("stream management is not offered here".to_owned());
+        self.note_in(side, What::Other, view.bytes, fate, out);
     }
 
     pub(super) fn refuse_other(&mut self, view: &View<'_>, answer: &Element, by: &str, out: &mut Outbox) {
@@ -242,7 +243,8 @@ impl Core {
                 self.note_in(Side::Server, What::Other, view.bytes, Fate::Handled, out);
                 self.server_error(view, out);
             }
-            (ns::SM2 | ns::SM3, _) if self.route.sm == SmMode::Translate => self.server_sm(view, out),
+            (ns::SM2 | ns::SM3, _) if self.route.sm == SmMode::Strip => self.drop_sm(Side::Server, view, out),
+            (ns::SM2 | ns::SM3, _) => self.server_sm(view, out),
             // COMPAT: Prosody 0.12 sends features to a client that gave no version: none may reach it (RFC 6120 §4.7.5).
             (ns::STREAM, "features") if !self.server_header.has_features() || !self.header.has_features() => {
                 self.note_in(Side::Server, What::Other, view.bytes, Fate::Handled, out);

@@ -458,11 +458,14 @@ impl Scanner {
     }
 }
 
-/// UTF-16 and UTF-32 are told by the first two bytes (XML 1.0 appendix F).
+/// UTF-16 and UTF-32 are told by the first two bytes (XML 1.0 appendix F). What cannot begin a document in any encoding is refused
+/// by its first byte, however many have come.
 fn encoding(buf: &[u8]) -> Result<(), Bad> {
     match buf {
         [0 | 0xFE | 0xFF, ..] => Err(Bad { fault: Fault::Encoding, why: "not UTF-8 but another encoding", at: 0 }),
-        [_, 0, ..] => Err(Bad { fault: Fault::Encoding, why: "not UTF-8 but another encoding", at: 1 }),
+        [b'<' | b' ' | b'\t' | b'\r' | b'\n', 0, ..] => {
+            Err(Bad { fault: Fault::Encoding, why: "not UTF-8 but another encoding", at: 1 })
+        }
         _ => Ok(()),
     }
 }
