@@ -5,7 +5,7 @@ use super::check_config::{answers, rules, scripts, word};
 use super::one_liners::OneLiners;
 use super::{Failure, print, record, sinks};
 use crate::answer;
-use crate::config::{Config, Upstream, parse_duration, parse_listen};
+use crate::config::{Config, Upstream, WORKER_THREADS, parse_duration, parse_listen};
 use crate::net::ca::Authority;
 use crate::net::{ClientCertificate, Failed, Follower, Scripts, Server, Setup, StoreSetup, Trust};
 use crate::policy::{ClientTls, Policy, ServerTls, SmMode};
@@ -15,7 +15,7 @@ use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 
 /// Arguments of `iqtap run`. What is not given here comes from the file, or else is the default.
 #[derive(Debug, clap::Args)]
@@ -77,6 +77,9 @@ pub(super) struct Args {
     /// Print warnings only
     #[arg(long, short)]
     quiet: bool,
+    /// How many threads serve the sessions [default: one for each core]
+    #[arg(long, value_name = "COUNT", value_parser = parse_worker_threads)]
+    worker_threads: Option<usize>,
     /// Allow listening where other machines can connect
     #[arg(long)]
     allow_public: bool,
@@ -123,6 +126,12 @@ pub(super) fn parse_mode(text: &str) -> Result<Mode, String> {
     }
 }
 
+fn parse_worker_threads(text: &str) -> Result<usize, String> {
+    let (least, most) = (WORKER_THREADS.start(), WORKER_THREADS.end());
+    let count = text.parse().ok().filter(|count| WORKER_THREADS.contains(count));
+    count.ok_or_else(|| format!("a number from {least} to {most}"))
+}
+
 impl Args {
     /// The file's settings, with the command line's on top.
     fn config(self) -> Result<Config, Failure> {
@@ -161,6 +170,7 @@ impl Args {
         self.recording.apply(&mut config)?;
         config.json |= self.json;
         config.quiet |= self.quiet;
+        config.worker_threads = self.worker_threads.or(config.worker_threads);
         config.allow_public |= self.allow_public;
         if self.cert.is_some() || self.key.is_some() {
             (config.cert, config.key) = (self.cert, self.key);
@@ -182,10 +192,19 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     if config.insecure_server {
         tracing::warn!("--insecure-server: whoever answers as the server is believed; passwords may go to anybody");
     }
-    let runtime = Runtime::new().map_err(|error| Failure::runtime(format!("no threads: {error}")))?;
+    let runtime = runtime(&config).map_err(|error| Failure::runtime(format!("no threads: {error}")))?;
     let served = runtime.block_on(serve(setup, scripts, &config, &failed));
     runtime.shutdown_background(); // a name being looked up is not waited for
     served
+}
+
+/// The threads of the sessions.
+fn runtime(config: &Config) -> io::Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    if let Some(count) = config.worker_threads {
+        builder.worker_threads(count);
+    }
+    builder.enable_all().build()
 }
 
 fn setup(config: &Config, policy: Policy, failed: &Failed) -> Result<Setup, Failure> {
