@@ -1,14 +1,14 @@
 //! The stanza a hook works on: what Rhai sees as `stanza`.
 //!
-//! Takes a copy of a judged stanza's bytes and head; reading its properties never builds the tree. The first edit (or a
-//! look into the payload) does, and from then on the tree is the truth.
+//! Takes a copy of a judged stanza's bytes and head; reading its properties never builds the tree, nor does reading a few texts
+//! by their paths. The first edit (or an element that a script takes in hand) does, and from then on the tree is the truth.
 
 use super::edit::{self, Place, or_unit};
 use super::element::{self, Element, Shared};
 use super::engine::{Fallible, fail};
-use super::path::Attribute;
+use super::path::{Attribute, Path};
 use super::tree::{ROOT, Tree};
-use super::{budget, members, names};
+use super::{budget, members, names, stream};
 use crate::xml::{self, Head, Root, View, parse_element};
 use crate::xmpp::{Kind, Side, ns};
 use rhai::{Dynamic, Engine, NativeCallContext};
@@ -27,9 +27,14 @@ struct Work {
     bytes: Vec<u8>,
     head: Head,
     root: Arc<Root>,
+    /// How often it was read closed.
+    reads: usize,
     /// Built when first needed.
     tree: Option<Shared>,
 }
+
+/// So often a stanza is read along its bytes; then its tree is built, which costs as much as some thirty passes over it.
+const CLOSED_READS: usize = 8;
 
 thread_local! {
     /// The root of the stanza before: nearly all streams declare the same, and copying it would be half of what a hook costs.
@@ -63,7 +68,7 @@ impl Stanza {
     pub(super) fn new(kind: Kind, view: &View<'_>, side: Side) -> Self {
         let bytes = view.bytes.to_vec();
         let (head, root) = (*view.head, shared(view.root));
-        Self(Arc::new(Mutex::new(Work { kind, side, bytes, head, root, tree: None })))
+        Self(Arc::new(Mutex::new(Work { kind, side, bytes, head, root, reads: 0, tree: None })))
     }
 
     /// The state before a script runs: a copy of the tree only if an earlier script has edited it.
@@ -101,6 +106,10 @@ impl Place for Stanza {
         self.work().open()
     }
 
+    fn read_closed(&self, path: &Path<'_>) -> Fallible<Option<Option<String>>> {
+        self.work().read_closed(path)
+    }
+
     fn noun(&self) -> &'static str {
         self.work().kind.name()
     }
@@ -127,6 +136,18 @@ impl Work {
             Ok(tree) => Ok(Element::root(self.tree.insert(Arc::new(Mutex::new(Tree::new(tree)))))),
             Err(why) => fail(format!("this stanza cannot be opened: {why}")),
         }
+    }
+
+    /// What a path leads to, as long as that costs less than to build the tree.
+    fn read_closed(&mut self, path: &Path<'_>) -> Fallible<Option<Option<String>>> {
+        if self.tree.is_some() || path.steps.is_empty() || self.reads >= CLOSED_READS {
+            return Ok(None);
+        }
+        self.reads += 1;
+        let read = stream::read(&self.view(), path);
+        budget::look(1)?;
+        budget::read(read.bytes)?;
+        Ok(Some(read.text))
     }
 
     /// One of the attributes the head knows.

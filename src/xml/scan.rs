@@ -26,7 +26,7 @@ mod utf8;
 pub use tidy::normalise;
 
 pub(super) use bytes::same;
-pub(super) use refs::value_text;
+pub(super) use refs::{content_text, value_text};
 pub(super) use scope::slice;
 
 use super::{Head, Limits, OpenTag, Root, Span};

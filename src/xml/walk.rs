@@ -3,9 +3,9 @@
 //! Takes bytes the scanner has accepted and their root, gives levels and expanded names. One pass over the bytes; nothing is
 //! allocated for an element, unless it declares a namespace. Must not judge, nor panic on bytes that nobody has judged.
 
-use super::scan::{same, value_text};
+use super::scan::{content_text, same, value_text};
 use super::{Root, View, XML_NS};
-use memchr::{memchr, memmem};
+use memchr::{memchr, memchr3, memmem};
 use std::borrow::Cow;
 
 /// A walk through an element; see [`View::inside`].
@@ -39,6 +39,8 @@ pub struct Inner<'w, 'a> {
     /// Local name.
     pub name: &'a str,
     prefix: &'a [u8],
+    /// Its start tag, from behind its name on.
+    tag: &'a [u8],
     walk: &'w Walk<'a>,
 }
 
@@ -75,8 +77,9 @@ impl<'a> Walk<'a> {
                             Some(colon) => (name.get(..colon)?, name.get(colon + 1..)?),
                             None => (&b""[..], name),
                         };
+                        let tag = self.bytes.get(here + 1 + name.len()..self.at)?;
                         let name = std::str::from_utf8(local).ok()?;
-                        return Some(Inner { level, name, prefix, walk: self });
+                        return Some(Inner { level, name, prefix, tag, walk: self });
                     }
                 }
             }
@@ -140,6 +143,95 @@ impl<'w> Inner<'w, '_> {
     #[must_use]
     pub fn is(&self, ns: &str, name: &str) -> bool {
         self.name == name && self.ns() == ns
+    }
+    /// The value of an attribute, by its expanded name. Reads the start tag again.
+    #[must_use]
+    pub fn attr(&self, ns: &str, name: &str) -> Option<Cow<'w, str>> {
+        let mut rest = self.tag;
+        loop {
+            rest = rest.trim_ascii_start();
+            if matches!(rest.first()?, b'>' | b'/') {
+                return None;
+            }
+            let (written, value, behind) = attribute(rest)?;
+            rest = behind;
+            let (prefix, local) = match memchr(b':', written) {
+                Some(colon) => (written.get(..colon)?, written.get(colon + 1..)?),
+                None => (&b""[..], written),
+            };
+            // Without a prefix an attribute is in no namespace, whatever the default one is.
+            let fits = |prefix: &[u8]| if prefix.is_empty() { ns.is_empty() } else { self.walk.ns(prefix) == ns };
+            if local == name.as_bytes() && declared(written).is_none() && fits(prefix) {
+                return Some(value_text(value));
+            }
+        }
+    }
+    /// The character data directly inside, joined. Reads on to its end tag.
+    #[must_use]
+    pub fn text(&self) -> Cow<'w, str> {
+        let inside = self.walk.bytes.get(self.walk.at..).unwrap_or_default();
+        if self.tag.ends_with(b"/>") {
+            return Cow::Borrowed("");
+        }
+        let mut out = Cow::Borrowed("");
+        // Nothing is missing in what was judged.
+        let _ = direct_text(inside, &mut out);
+        out
+    }
+    /// How many bytes of the whole stand before what is inside of it.
+    #[must_use]
+    pub fn at(&self) -> usize {
+        self.walk.at
+    }
+}
+
+/// Joins the character data up to the end tag that ends what `inside` begins in.
+fn direct_text<'a>(mut inside: &'a [u8], out: &mut Cow<'a, str>) -> Option<()> {
+    let mut open = 0_usize;
+    loop {
+        let (text, markup) = inside.split_at_checked(memchr(b'<', inside)?)?;
+        if open == 0 {
+            push(out, content_text(text, true));
+        }
+        match markup.get(1)? {
+            b'!' => {
+                let (data, rest) = markup.split_at_checked(memmem::find(markup, b"]]>")?)?;
+                if open == 0 {
+                    push(out, content_text(data.strip_prefix(b"<![CDATA[")?, false));
+                }
+                inside = rest.get(3..)?;
+            }
+            b'/' => {
+                open = open.checked_sub(1)?;
+                inside = markup.get(memchr(b'>', markup)? + 1..)?;
+            }
+            _ => {
+                let (empty, rest) = over_tag(markup)?;
+                open += usize::from(!empty);
+                inside = rest;
+            }
+        }
+    }
+}
+
+/// Behind the start tag that `markup` begins with, and whether it is an empty element's.
+fn over_tag(markup: &[u8]) -> Option<(bool, &[u8])> {
+    let mut at = 1;
+    loop {
+        at += memchr3(b'>', b'"', b'\'', markup.get(at..)?)?;
+        let found = *markup.get(at)?;
+        if found == b'>' {
+            return Some((markup.get(at - 1) == Some(&b'/'), markup.get(at + 1..)?));
+        }
+        at += 2 + memchr(found, markup.get(at + 1..)?)?;
+    }
+}
+
+fn push<'a>(out: &mut Cow<'a, str>, more: Cow<'a, str>) {
+    if out.is_empty() {
+        *out = more;
+    } else if !more.is_empty() {
+        out.to_mut().push_str(&more);
     }
 }
 
