@@ -142,6 +142,7 @@ fn read(bytes: &[u8], head: &Head, root: &Root, deepest: usize, expected: &[Cont
                 .iter()
                 .all(|name| inner.attr("", name).is_none() && inner.attr("u:none", name).is_none())
         );
+        assert_eq!(inner.is_bare(), names.is_empty());
         out.push((inner.text().into_owned(), names.iter().filter_map(value).collect()));
     }
     out
@@ -232,6 +233,7 @@ proptest! {
             let mut expected = Vec::new();
             contents(&tree, 1, deepest, &mut expected);
             prop_assert_eq!(read(bytes, head, &out.root, deepest, &expected), expected, "{}", xml::show(bytes));
+            prop_assert_eq!(View { bytes, head, root: &out.root }.text(), tree.text(), "{}", xml::show(bytes));
         }
     }
 

@@ -193,7 +193,10 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         tracing::warn!("--insecure-server: whoever answers as the server is believed; passwords may go to anybody");
     }
     let runtime = runtime(&config).map_err(|error| Failure::runtime(format!("no threads: {error}")))?;
-    let served = runtime.block_on(serve(setup, scripts, &config, &failed));
+    // On a thread of the sessions: no other has to be woken to accept somebody.
+    let serving = runtime.spawn(serve(setup, scripts, config, failed));
+    let served =
+        runtime.block_on(serving).unwrap_or_else(|error| Err(Failure::runtime(format!("a bug in iqtap: {error}"))));
     runtime.shutdown_background(); // a name being looked up is not waited for
     served
 }
@@ -249,7 +252,7 @@ fn store(config: &Config, policy: &Policy) -> Result<Option<PathBuf>, Failure> {
     }
 }
 
-async fn serve(setup: Setup, scripts: Scripts, config: &Config, failed: &Failed) -> Result<(), Failure> {
+async fn serve(setup: Setup, scripts: Scripts, config: Config, failed: Failed) -> Result<(), Failure> {
     let (certificate, store) = (setup.certificate.clone(), setup.store.clone());
     let [first, second] = [signals(1), signals(2)].map(|signals| signals.map_err(Failure::runtime));
     let first = first?;
@@ -260,7 +263,7 @@ async fn serve(setup: Setup, scripts: Scripts, config: &Config, failed: &Failed)
     let server = Server::bind(setup).await.map_err(Failure::usage)?;
     let listen = server.local_addr().map_err(Failure::runtime)?;
     if !config.quiet {
-        print::aside(&greeting(config, listen, &certificate, &store));
+        print::aside(&greeting(&config, listen, &certificate, &store));
     }
     tracing::debug!(%listen, "listening");
     let follower = scripts.follow(server.reloader());

@@ -201,6 +201,7 @@ impl Session {
                 self.core.leg(side).pending = kept;
             }
         }
+        self.scanners[side.index()].rest();
         self.core.bound_held(side, out);
     }
 
@@ -248,7 +249,10 @@ impl Session {
         }
         match kind {
             ItemKind::Space => self.core.space(side, bytes, out),
-            ItemKind::Open => self.core.header_in(side, scanner.open(), bytes, out),
+            ItemKind::Open => {
+                self.core.header_in(side, scanner.open(), bytes, out);
+                self.scanners[side.index()].forget_open();
+            }
             ItemKind::Close => self.core.peer_closed(side, bytes, out),
             ItemKind::Element if head.untidy => match normalise(bytes, root) {
                 Some((tidy, head)) => {

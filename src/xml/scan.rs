@@ -18,6 +18,7 @@ mod names;
 mod place;
 mod prolog;
 mod refs;
+mod room;
 mod scope;
 mod tag;
 mod tidy;
@@ -34,6 +35,7 @@ use bytes::{is_space, skip_space, text_end};
 use judge::Prefixed;
 use prolog::Start;
 use refs::Ref;
+use room::Room;
 use scope::{Bound, Scope};
 use tag::Tag;
 
@@ -128,7 +130,7 @@ enum State {
 
 /// An element that is open.
 #[derive(Clone, Copy, Debug)]
-struct Opened {
+pub(super) struct Opened {
     name: Span,
     /// [`Scope::mark`] before its own declarations.
     mark: usize,
@@ -166,6 +168,8 @@ pub struct Scanner {
     /// Whether nothing of the document has been given out yet.
     first: bool,
     refused: Option<Refusal>,
+    /// Whether it has the room to read that it gives back when it rests.
+    has_room: bool,
     tag: Tag,
     scope: Scope,
     stack: Vec<Opened>,
@@ -198,6 +202,7 @@ impl Scanner {
             returns: 0,
             first: true,
             refused: None,
+            has_room: false,
             tag: Tag::default(),
             scope: Scope::default(),
             stack: Vec::new(),
@@ -226,6 +231,10 @@ impl Scanner {
         if let Some(refusal) = self.refused {
             return Step::Refused(refusal);
         }
+        if !self.has_room {
+            self.has_room = true;
+            self.exchange(&mut Room::take());
+        }
         match self.step(buf) {
             Ok(None) => Step::More,
             Ok(Some((len, kind))) => {
@@ -238,6 +247,27 @@ impl Scanner {
                 Step::Refused(refusal)
             }
         }
+    }
+    /// No more will come for a while: between two items, what is needed only to read is given back.
+    pub fn rest(&mut self) {
+        let between = self.pos == 0 && self.place == Place::Stream && self.stack.is_empty();
+        if self.has_room && between {
+            self.has_room = false;
+            let mut room = Room::default();
+            self.exchange(&mut room);
+            room.give();
+        }
+    }
+    /// The stream header has been read by whoever wanted to: all of it but what it declared is forgotten.
+    pub fn forget_open(&mut self) {
+        let root = std::mem::take(&mut self.open.root);
+        self.open = OpenTag { root, ..OpenTag::default() };
+    }
+    fn exchange(&mut self, room: &mut Room) {
+        std::mem::swap(&mut self.tag.attrs, &mut room.attrs);
+        std::mem::swap(&mut self.scratch, &mut room.scratch);
+        std::mem::swap(&mut self.stack, &mut room.stack);
+        self.scope.exchange(&mut room.decls);
     }
     /// The head of the element just finished.
     #[must_use]

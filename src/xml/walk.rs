@@ -50,6 +50,14 @@ impl<'a> View<'a> {
     pub fn inside(&self, deepest: usize) -> Walk<'a> {
         Walk { bytes: self.bytes, root: self.root, at: 0, open: 0, deepest, defaults: Vec::new(), prefixed: Vec::new() }
     }
+    /// The character data directly inside, joined.
+    #[must_use]
+    pub fn text(&self) -> Cow<'a, str> {
+        match self.start_tag().and_then(|tag| self.bytes.get(tag.len()..)) {
+            Some(inside) => text_inside(inside),
+            None => Cow::Borrowed(""),
+        }
+    }
     /// Its start tag.
     pub(super) fn start_tag(&self) -> Option<&'a [u8]> {
         let mut walk = self.inside(0);
@@ -169,20 +177,35 @@ impl<'w> Inner<'w, '_> {
     /// The character data directly inside, joined. Reads on to its end tag.
     #[must_use]
     pub fn text(&self) -> Cow<'w, str> {
-        let inside = self.walk.bytes.get(self.walk.at..).unwrap_or_default();
-        if self.tag.ends_with(b"/>") {
-            return Cow::Borrowed("");
+        match self.walk.bytes.get(self.walk.at..) {
+            Some(inside) if !self.tag.ends_with(b"/>") => text_inside(inside),
+            _ => Cow::Borrowed(""),
         }
-        let mut out = Cow::Borrowed("");
-        // Nothing is missing in what was judged.
-        let _ = direct_text(inside, &mut out);
-        out
+    }
+    /// Whether its start tag has no attributes, but declarations of namespaces.
+    #[must_use]
+    pub fn is_bare(&self) -> bool {
+        let mut rest = self.tag.trim_ascii_start();
+        while !matches!(rest.first(), None | Some(b'>' | b'/')) {
+            match attribute(rest) {
+                Some((name, _, behind)) if declared(name).is_some() => rest = behind.trim_ascii_start(),
+                _ => return false,
+            }
+        }
+        true
     }
     /// How many bytes of the whole stand before what is inside of it.
     #[must_use]
     pub fn at(&self) -> usize {
         self.walk.at
     }
+}
+
+/// The character data up to the end tag that ends what `inside` begins in.
+fn text_inside(inside: &[u8]) -> Cow<'_, str> {
+    let mut out = Cow::Borrowed("");
+    let _ = direct_text(inside, &mut out); // nothing is missing in what was judged
+    out
 }
 
 /// Joins the character data up to the end tag that ends what `inside` begins in.
