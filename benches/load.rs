@@ -84,15 +84,17 @@ fn load(options: &Options) -> Outcome<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let busy = machine::load_average();
     let results = runtime.block_on(plan::run(&measure, options, server, &files))?;
-    if options.smoke {
-        println!("load: everything is answered and arrives as it was sent ({:.0} s)", began.elapsed().as_secs_f64());
-    } else {
+    if !options.smoke {
         println!("{}\n", machine::describe(options, busy, began.elapsed()));
+        table::print_summary(&results);
         table::print(&results, options);
         targets::print(&results);
     }
     match stage.faults().as_slice() {
-        [] => Ok(()),
+        [] => {
+            println!("\nEverything was answered and arrived as it was sent.");
+            Ok(())
+        }
         faults => {
             let some = faults.get(..5).unwrap_or(faults).join("\n");
             Err(format!("{} things were not as they must be, such as\n{some}", faults.len()).into())

@@ -52,6 +52,31 @@ impl Results {
     }
 }
 
+/// What is shown at a glance: README has it.
+pub(crate) fn print_summary(results: &Results) {
+    const LOADS: [Load; 5] = [Load::Pipelined, Load::Down, Load::Up, Load::Large, Load::Logins];
+    let names = LOADS.map(Load::name).join(" | ");
+    println!("| median ratio to direct | {names} | CPU us: IQ and answer | stanza s->c | c->s | KiB, idle |");
+    println!("|{}", "---|".repeat(LOADS.len() + 5));
+    for (tls, title) in [(false, ""), (true, "TLS: ")] {
+        for through in Through::ALL.into_iter().filter(|through| *through != Through::Direct) {
+            let ratio = |load| number(results.ratio(tls, load, through, Through::Direct).map(|ratio| ratio.median), 2);
+            let cpu = |load| number(results.cpu(tls, load, through), 2);
+            let idle = number(results.idle.get(&(tls, through)).map(|idle| idle.each_kib), 1);
+            let costs = [Load::Pipelined, Load::Down, Load::Up].map(cpu);
+            let cells: Vec<String> = LOADS.into_iter().map(ratio).chain(costs).chain([idle]).collect();
+            if cells.iter().any(|cell| !cell.is_empty()) {
+                println!("| {title}{} | {} |", through.name(), cells.join(" | "));
+            }
+        }
+    }
+    println!();
+}
+
+fn number(value: Option<f64>, digits: usize) -> String {
+    value.map_or_else(String::new, |value| format!("{value:.digits$}"))
+}
+
 pub(crate) fn print(results: &Results, options: &Options) {
     for tls in [false, true] {
         if !results.samples.keys().any(|(of, ..)| *of == tls) {
@@ -95,8 +120,6 @@ fn row(results: &Results, tls: bool, load: Load, through: Through) -> Option<Str
         .ratio(tls, load, through, Through::Direct)
         .filter(|_| through != Through::Direct && load != Load::Paced)
         .map_or_else(String::new, |ratio| format!("{:.2} ({:.2}, {:.2})", ratio.median, ratio.min, ratio.max));
-    let number =
-        |value: Option<f64>, digits: usize| value.map_or_else(String::new, |value| format!("{value:.digits$}"));
     let [p50, p99] = [0.5, 0.99].map(|quantile| number(results.quantile(tls, load, through, quantile), 0));
     let cpu = number(results.cpu(tls, load, through), 2);
     let resident = samples.iter().filter_map(|sample| sample.resident_kib).max();

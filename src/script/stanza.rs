@@ -13,7 +13,6 @@ use crate::xml::{self, Head, Root, View, parse_element};
 use crate::xmpp::{Kind, Side, ns};
 use rhai::{Dynamic, Engine, NativeCallContext};
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A handle: Rhai copies values freely, and all copies are the same stanza.
@@ -36,27 +35,6 @@ struct Work {
 /// So often a stanza is read along its bytes; then its tree is built, which costs as much as some thirty passes over it.
 const CLOSED_READS: usize = 8;
 
-thread_local! {
-    /// The root of the stanza before: nearly all streams declare the same, and copying it would be half of what a hook costs.
-    static LAST_ROOT: RefCell<Arc<Root>> = RefCell::default();
-}
-
-pub(super) fn shared(root: &Root) -> Arc<Root> {
-    LAST_ROOT.with_borrow_mut(|last| {
-        if !same_root(last, root) {
-            *last = Arc::new(root.clone());
-        }
-        Arc::clone(last)
-    })
-}
-
-/// Without comparing empty texts, which costs 70 ns here for each (`design.md` §13): one of the prefixes is empty.
-fn same_root(one: &Root, other: &Root) -> bool {
-    let same = |a: &str, b: &str| a.len() == b.len() && (a.is_empty() || a == b);
-    one.decls.len() == other.decls.len()
-        && one.decls.iter().zip(&other.decls).all(|(a, b)| same(&a.0, &b.0) && same(&a.1, &b.1))
-}
-
 /// What [`Stanza::restore`] goes back to, and how often it was edited by then.
 #[derive(Default)]
 pub(super) struct Saved {
@@ -67,7 +45,7 @@ pub(super) struct Saved {
 impl Stanza {
     pub(super) fn new(kind: Kind, view: &View<'_>, side: Side) -> Self {
         let bytes = view.bytes.to_vec();
-        let (head, root) = (*view.head, shared(view.root));
+        let (head, root) = (*view.head, xml::shared_root(view.root));
         Self(Arc::new(Mutex::new(Work { kind, side, bytes, head, root, reads: 0, tree: None })))
     }
 

@@ -30,13 +30,14 @@ pub(super) use bytes::same;
 pub(super) use refs::{content_text, value_text};
 pub(super) use scope::slice;
 
-use super::{Head, Limits, OpenTag, Root, Span};
+use super::{Head, Limits, OpenTag, Root, Span, shared_root};
 use bytes::{is_space, skip_space, text_end};
 use judge::Prefixed;
 use prolog::Start;
 use refs::Ref;
 use room::Room;
 use scope::{Bound, Scope};
+use std::sync::Arc;
 use tag::Tag;
 
 /// Why bytes were refused. Each maps to one stream error condition of RFC 6120 §4.9.3 (in `xmpp::error`).
@@ -180,7 +181,9 @@ pub struct Scanner {
     /// ...and that of the first-level element.
     own: Bound,
     head: Head,
-    open: OpenTag,
+    root: Arc<Root>,
+    /// The header, until it is forgotten.
+    open: Option<Box<OpenTag>>,
 }
 
 /// Offsets are kept in 32 bits.
@@ -211,7 +214,8 @@ impl Scanner {
             bound: Bound::default(),
             own: Bound::default(),
             head: Head::default(),
-            open: OpenTag::default(),
+            root: Arc::default(),
+            open: None,
         }
     }
     /// A scanner inside a root that was read elsewhere: it expects first-level elements, and no end tag for the root.
@@ -222,7 +226,7 @@ impl Scanner {
         scanner.state = State::Text;
         scanner.first = false;
         scanner.scope.set_root(root);
-        scanner.open.root = root.clone();
+        scanner.root = shared_root(root);
         scanner
     }
     /// Looks for the next finished item. `buf` must begin where the unfinished item begins, and hold the bytes given
@@ -260,8 +264,7 @@ impl Scanner {
     }
     /// The stream header has been read by whoever wanted to: all of it but what it declared is forgotten.
     pub fn forget_open(&mut self) {
-        let root = std::mem::take(&mut self.open.root);
-        self.open = OpenTag { root, ..OpenTag::default() };
+        self.open = None;
     }
     fn exchange(&mut self, room: &mut Room) {
         std::mem::swap(&mut self.tag.attrs, &mut room.attrs);
@@ -277,12 +280,14 @@ impl Scanner {
     /// The root's start tag, once seen.
     #[must_use]
     pub fn open(&self) -> &OpenTag {
-        &self.open
+        static NONE: OpenTag =
+            OpenTag { ns: String::new(), name: String::new(), attrs: Vec::new(), root: Root { decls: Vec::new() } };
+        self.open.as_deref().unwrap_or(&NONE)
     }
     /// What the root declared.
     #[must_use]
     pub fn root(&self) -> &Root {
-        &self.open.root
+        &self.root
     }
     /// Changes the limits; holds from the next first-level element on.
     pub fn set_limits(&mut self, limits: Limits) {
