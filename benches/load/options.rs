@@ -11,7 +11,7 @@ pub(crate) const HELP: &str = "cargo bench --bench load [-- OPTIONS]
   --only WORD[,WORD]  only what has such a word in its name: loads, what is between, `plain` or `tls`;
                       the server itself and the bare relay always stay
   --rounds N          how often everything is measured, in turn [5]
-  --seconds S         for how long each time [0.4]
+  --seconds S         for how long each time [0.3]
   --connections N     how many clients [50]
   --idle N            how many idle sessions [5000]";
 
@@ -34,7 +34,7 @@ impl Options {
             smoke: false,
             only: Vec::new(),
             rounds: 5,
-            time: Duration::from_millis(400),
+            time: Duration::from_millis(300),
             connections: 50,
             idle: 5000,
         };

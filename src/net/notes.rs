@@ -313,10 +313,14 @@ fn lane(sinks: Sinks, may_miss: bool, total: Arc<Mutex<Tally>>) -> (Lane, onesho
     let gauge = Arc::<Gauge>::default();
     let consumed = consume(receiver, sinks, Arc::clone(&gauge), total);
     let runtime = tokio::runtime::Handle::current();
-    std::thread::spawn(move || {
+    // Named, or it would bear the name of whatever thread starts it.
+    let thread = std::thread::Builder::new().name("iqtap-notes".to_owned()).spawn(move || {
         runtime.block_on(consumed);
         let _ = end.send(()); // nobody may wait any more
     });
+    if let Err(error) = thread {
+        tracing::error!(%error, "no thread for what is told: nothing will be shown or recorded");
+    }
     (Lane { sender, room: Arc::new(Semaphore::new(LANE_BYTES as usize)), gauge, may_miss }, ended)
 }
 
