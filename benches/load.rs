@@ -62,6 +62,7 @@ fn main() -> ExitCode {
             println!("{HELP}");
             Ok(())
         }
+        _ if Options::is_left_out(&arguments) => Ok(()),
         _ => Options::read(&arguments).and_then(|options| load(&options)),
     };
     match done {

@@ -40,6 +40,7 @@ impl Options {
         };
         if !arguments.iter().any(|word| word == "--bench") {
             options.smoke();
+            return Ok(options); // what else is said is for the tests beside this one
         }
         let mut words = arguments.iter();
         while let Some(word) = words.next() {
@@ -67,6 +68,14 @@ impl Options {
         self.only = vec![Through::Report.name().to_owned()];
         self.smoke = true;
         (self.rounds, self.time, self.connections, self.idle) = (1, Duration::from_millis(50), 3, 10);
+    }
+
+    /// Whether a run of tests means others only: a name of some is given, or they are only to be listed; or there is no `/proc`.
+    pub(crate) fn is_left_out(arguments: &[String]) -> bool {
+        let tests = !arguments.iter().any(|word| word == "--bench");
+        let mut names = arguments.iter().filter(|word| !word.starts_with('-')).peekable();
+        let others = names.peek().is_some() && !names.any(|name| "load".contains(name.as_str()));
+        tests && (others || cfg!(not(target_os = "linux")) || arguments.iter().any(|word| word == "--list"))
     }
 
     /// Whether that is to be measured: for each of the three, some word fits it, or none is about it.
