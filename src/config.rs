@@ -25,6 +25,7 @@ use crate::script::{Filter, LoadError, OneLiner, ScriptLimits, ScriptSet, Shared
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -124,6 +125,9 @@ pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
         .map_err(|_| format!("`{text}` is not ADDRESS:PORT (such as 127.0.0.1:5222 or [::1]:5222)"))
 }
 
+/// How many threads may serve the sessions.
+pub const WORKER_THREADS: RangeInclusive<usize> = 1..=1024;
+
 /// Everything a file may say.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own, on the command line too")]
@@ -154,6 +158,8 @@ pub struct Config {
     pub cert: Option<PathBuf>,
     /// Its key.
     pub key: Option<PathBuf>,
+    /// How many threads serve the sessions; one for each core, if not said.
+    pub worker_threads: Option<usize>,
     /// Print warnings only.
     pub quiet: bool,
     /// Print JSON, one object per line.
@@ -216,6 +222,7 @@ impl Default for Config {
             allow_public: false,
             cert: None,
             key: None,
+            worker_threads: None,
             quiet: false,
             json: false,
             route: Route::default(),

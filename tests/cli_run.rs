@@ -68,6 +68,7 @@ fn what_cannot_be_is_refused_with_a_cure() {
     refused(&["run", "--upstream", "x:1", "--filter", "stanz.id"], &["--filter: 'stanz.id'", "column 1", "stanz"]);
     refused(&["run", "--upstream", "x:1", "--answer", "pnig=local"], &["--answer", "`pnig` is no namespace"]);
     refused(&["run", "--upstream", "x:1", "--answer", "mam=local"], &["--answer", "what can: urn:xmpp:ping"]);
+    refused(&["run", "--upstream", "x:1", "--worker-threads", "0"], &["--worker-threads", "from 1 to 1024"]);
     refused(&["rules", "8"], &["from 1 to 7"]);
     refused(&["nonsense"], &["unrecognized subcommand"]);
     let directory = tempfile::tempdir().unwrap();
@@ -281,6 +282,27 @@ async fn scripts_without_a_file_decide_in_their_order_and_a_filter_says_what_is_
     let told = |line: &str| line.contains("shadow (info): ") || line.contains("slowest: ");
     assert!(printed.lines().filter(|line| line.contains("unseen")).all(told), "{printed}");
     assert!(!printed.contains("presence/subscribe"), "{printed}");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_are_served_by_as_many_threads_as_asked_for() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("iqtap.toml");
+    std::fs::write(&file, "worker_threads = 5\n").unwrap();
+    let said = String::from_utf8(output(&["check-config", file.to_str().unwrap()]).stdout).unwrap();
+    assert!(said.contains("worker threads  5\n"), "{said}");
+    let config = ["--config", file.to_str().unwrap()];
+    for (more, count) in [(&config[..], 5), (&[&config[..], &["--worker-threads", "3"]].concat(), 3)] {
+        let (running, address, _) = Running::start(upstream.local_addr().unwrap(), more);
+        // Threads begin one after the other: all are there when somebody is served.
+        let _session = joined(address, &upstream).await;
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", running.0.id())).unwrap();
+        let names = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).unwrap());
+        // What blocks (a name being looked up) has threads of the same name; nothing does here, the address is numeric.
+        assert_eq!(names.filter(|name| name.starts_with("tokio-rt-worker")).count(), count);
+    }
 }
 
 #[cfg(unix)]

@@ -127,6 +127,7 @@ const MISTAKES: &[(&str, usize, &[&str])] = &[
     ("\nbanana = 1", 2, &["unknown key `banana`", "known here: listen, upstream"]),
     ("listen = '5222'", 1, &["`5222` is not ADDRESS:PORT", "127.0.0.1:5222"]),
     ("\nlisten = 5222", 2, &["string"]),
+    ("worker_threads = 0", 1, &["worker_threads must be from 1 to 1024"]),
     ("upstream = 'xmpp.example.org'", 1, &["HOST:PORT"]),
     ("upstream = 'https://x:443'", 1, &["HOST:PORT"]),
     ("upstream = 'x:0'", 1, &["port 0"]),

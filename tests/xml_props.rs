@@ -118,6 +118,36 @@ fn listed(element: &Element, level: usize, deepest: usize, out: &mut Vec<(usize,
     }
 }
 
+/// Text and attributes.
+type Content = (String, Vec<Attr>);
+
+/// The text and attributes of all elements in a tree, down to a level.
+fn contents(element: &Element, level: usize, deepest: usize, out: &mut Vec<Content>) {
+    for child in element.children().filter(|_| level <= deepest) {
+        out.push((child.text(), child.attrs.clone()));
+        contents(child, level + 1, deepest, out);
+    }
+}
+
+/// The same read along a walk: the attributes that are expected, and none of another name.
+fn read(bytes: &[u8], head: &Head, root: &Root, deepest: usize, expected: &[Content]) -> Vec<Content> {
+    let mut walk = View { bytes, head, root }.inside(deepest);
+    let mut out = Vec::new();
+    while let Some(inner) = walk.next() {
+        let names = expected.get(out.len()).map_or(&[][..], |(_, attrs)| attrs);
+        let value =
+            |attr: &Attr| inner.attr(&attr.ns, &attr.name).map(|value| Attr { value: value.into(), ..attr.clone() });
+        assert!(
+            ["xmlns", "nobody"]
+                .iter()
+                .all(|name| inner.attr("", name).is_none() && inner.attr("u:none", name).is_none())
+        );
+        assert_eq!(inner.is_bare(), names.is_empty());
+        out.push((inner.text().into_owned(), names.iter().filter_map(value).collect()));
+    }
+    out
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -195,6 +225,19 @@ proptest! {
     }
 
     #[test]
+    fn what_is_read_along_a_walk_stands_in_the_tree(seed in any::<u64>(), deepest in 1..5_usize) {
+        let document = document(&mut Dice::new(seed));
+        let out = whole(Limits::AFTER_LOGIN, &document);
+        for (bytes, head) in out.elements() {
+            let Ok(tree) = parse_element(bytes, &out.root, head) else { continue };
+            let mut expected = Vec::new();
+            contents(&tree, 1, deepest, &mut expected);
+            prop_assert_eq!(read(bytes, head, &out.root, deepest, &expected), expected, "{}", xml::show(bytes));
+            prop_assert_eq!(View { bytes, head, root: &out.root }.text(), tree.text(), "{}", xml::show(bytes));
+        }
+    }
+
+    #[test]
     fn a_walk_through_anything_ends(seed in any::<u64>(), noise in prop::collection::vec(any::<u8>(), 0..60)) {
         let mut dice = Dice::new(seed);
         let mut document = document(&mut dice);
@@ -203,6 +246,12 @@ proptest! {
         document.splice(at..at, noise);
         for bytes in [&document[..], &document[at..]] {
             prop_assert!(walked(bytes, &our_root(), 2).len() <= bytes.len());
+            let head = Head::default();
+            let root = our_root();
+            let mut walk = View { bytes, head: &head, root: &root }.inside(2);
+            while let Some(inner) = walk.next() {
+                prop_assert!(inner.text().len() <= bytes.len() && inner.attr("", "to").is_none_or(|to| to.len() <= bytes.len()));
+            }
         }
     }
 }

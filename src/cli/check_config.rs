@@ -86,6 +86,9 @@ fn meaning(config: &Config) -> String {
     if let Some(path) = &config.key_log {
         line("TLS keys", path.display().to_string());
     }
+    if let Some(count) = config.worker_threads {
+        line("worker threads", count.to_string());
+    }
     match &config.store {
         Some(path) => line("store", path.display().to_string()),
         None if config.answers.needs_store() => line("store", "iqtap.redb in the data directory".to_owned()),

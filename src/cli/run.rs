@@ -5,7 +5,7 @@ use super::check_config::{answers, rules, scripts, word};
 use super::one_liners::OneLiners;
 use super::{Failure, print, record, sinks};
 use crate::answer;
-use crate::config::{Config, ConfigError, Upstream, parse_duration, parse_listen};
+use crate::config::{Config, ConfigError, Upstream, WORKER_THREADS, parse_duration, parse_listen};
 use crate::net::ca::Authority;
 use crate::net::{Anew, ClientCertificate, Failed, Follower, Scripts, Server, Setup, StoreSetup, TermsSetup, Trust};
 use crate::policy::{ClientTls, Policy, ServerTls, SmMode};
@@ -15,7 +15,7 @@ use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 
 /// Arguments of `iqtap run`. What is not given here comes from the file, or else is the default.
 #[derive(Clone, Debug, clap::Args)]
@@ -77,6 +77,9 @@ pub(super) struct Args {
     /// Print warnings only
     #[arg(long, short)]
     quiet: bool,
+    /// How many threads serve the sessions [default: one for each core]
+    #[arg(long, value_name = "COUNT", value_parser = parse_worker_threads)]
+    worker_threads: Option<usize>,
     /// Allow listening where other machines can connect
     #[arg(long)]
     allow_public: bool,
@@ -122,6 +125,12 @@ pub(super) fn parse_mode(text: &str) -> Result<Mode, String> {
         "enforce" => Ok(Mode::Enforce),
         _ => Err("one of off, report, enforce".to_owned()),
     }
+}
+
+fn parse_worker_threads(text: &str) -> Result<usize, String> {
+    let (least, most) = (WORKER_THREADS.start(), WORKER_THREADS.end());
+    let count = text.parse().ok().filter(|count| WORKER_THREADS.contains(count));
+    count.ok_or_else(|| format!("a number from {least} to {most}"))
 }
 
 impl Args {
@@ -182,6 +191,7 @@ impl Args {
         self.recording.apply(&mut config)?;
         config.json |= self.json;
         config.quiet |= self.quiet;
+        config.worker_threads = self.worker_threads.or(config.worker_threads);
         config.allow_public |= self.allow_public;
         if self.cert.is_some() || self.key.is_some() {
             (config.cert, config.key) = (self.cert, self.key);
@@ -205,10 +215,22 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         tracing::warn!("--insecure-server: whoever answers as the server is believed; passwords may go to anybody");
     }
     raise_file_limit();
-    let runtime = Runtime::new().map_err(|error| Failure::runtime(format!("no threads: {error}")))?;
-    let served = runtime.block_on(serve(setup, scripts, &config, &failed));
+    let runtime = runtime(&config).map_err(|error| Failure::runtime(format!("no threads: {error}")))?;
+    // On a thread of the sessions: no other has to be woken to accept somebody.
+    let serving = runtime.spawn(serve(setup, scripts, config, failed));
+    let served =
+        runtime.block_on(serving).unwrap_or_else(|error| Err(Failure::runtime(format!("a bug in iqtap: {error}"))));
     runtime.shutdown_background(); // a name being looked up is not waited for
     served
+}
+
+/// The threads of the sessions.
+fn runtime(config: &Config) -> io::Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    if let Some(count) = config.worker_threads {
+        builder.worker_threads(count);
+    }
+    builder.enable_all().build()
 }
 
 /// What sessions begin with.
@@ -250,7 +272,7 @@ fn store(config: &Config, policy: &Policy) -> Result<Option<PathBuf>, Failure> {
     }
 }
 
-async fn serve(setup: Setup, scripts: Scripts, config: &Config, failed: &Failed) -> Result<(), Failure> {
+async fn serve(setup: Setup, scripts: Scripts, config: Config, failed: Failed) -> Result<(), Failure> {
     let (certificate, store) = (setup.terms.certificate.clone(), setup.store.clone());
     let [first, second] = [signals(1), signals(2)].map(|signals| signals.map_err(Failure::runtime));
     let first = first?;
@@ -261,7 +283,7 @@ async fn serve(setup: Setup, scripts: Scripts, config: &Config, failed: &Failed)
     let server = Server::bind(setup).await.map_err(Failure::usage)?;
     let listen = server.local_addr().map_err(Failure::runtime)?;
     if !config.quiet {
-        print::aside(&greeting(config, listen, &certificate, &store));
+        print::aside(&greeting(&config, listen, &certificate, &store));
     }
     tracing::debug!(%listen, "listening");
     let follower = scripts.follow(server.reloader());

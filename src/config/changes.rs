@@ -11,6 +11,7 @@ impl Config {
             ("data_dir", self.data_dir != new.data_dir),
             ("store", self.store != new.store),
             ("record", self.record != new.record || self.recording != new.recording),
+            ("worker_threads", self.worker_threads != new.worker_threads),
             ("quiet", self.quiet != new.quiet),
             ("json", self.json != new.json),
             ("filter", self.filter != new.filter),

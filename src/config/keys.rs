@@ -6,7 +6,7 @@ use super::limits::{self, LimitKeys};
 use super::record::{OnRecordFailure, RecordKeys};
 use super::rules::Rules;
 use super::size::SizeKey;
-use super::{Config, ConfigError, Upstream, parse_listen};
+use super::{Config, ConfigError, Upstream, WORKER_THREADS, parse_listen};
 use crate::policy::{ClientTls, Forward, OnScriptError, ServerTls, SmMode};
 use crate::script::{Deed, OneLiner, ScriptLimits};
 use serde::de::{Deserializer, SeqAccess, Visitor};
@@ -58,6 +58,7 @@ struct Keys {
     record_secrets: Option<bool>,
     record_failure: Option<OnRecordFailure>,
     key_log: Option<Spanned<PathBuf>>,
+    worker_threads: Option<Spanned<usize>>,
     quiet: Option<bool>,
     json: Option<bool>,
     rules: Option<Rules>,
@@ -140,6 +141,11 @@ impl Keys {
         config.record =
             self.record.map(Spanned::into_inner).map(|path| if path == Path::new("-") { path } else { at(path) });
         recording.apply(&mut config.recording)?;
+        if self.worker_threads.is_some() {
+            let mut count = 1;
+            within(&mut count, self.worker_threads, "worker_threads", WORKER_THREADS)?;
+            config.worker_threads = Some(count);
+        }
         config.key_log = self.key_log.map(|path| at(path.into_inner()));
         set(&mut config.quiet, self.quiet);
         set(&mut config.json, self.json);

@@ -26,6 +26,8 @@ const TAKE_BATCHES: usize = 16;
 const NOTE_BYTES: usize = 600;
 /// For a sink that may miss notes to make room; after that, nobody waits for it until it takes something.
 const MISS_AFTER: Duration = Duration::from_secs(1);
+/// When all is taken, a consumer rests so long: who tells something meanwhile need not wake it, which costs more than the telling.
+const REST: Duration = Duration::from_millis(1);
 /// Sinks are flushed at least this often while there is news.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 
@@ -313,10 +315,14 @@ fn lane(sinks: Sinks, may_miss: bool, total: Arc<Mutex<Tally>>) -> (Lane, onesho
     let gauge = Arc::<Gauge>::default();
     let consumed = consume(receiver, sinks, Arc::clone(&gauge), total);
     let runtime = tokio::runtime::Handle::current();
-    std::thread::spawn(move || {
+    // Named, or it would bear the name of whatever thread starts it.
+    let thread = std::thread::Builder::new().name("iqtap-notes".to_owned()).spawn(move || {
         runtime.block_on(consumed);
         let _ = end.send(()); // nobody may wait any more
     });
+    if let Err(error) = thread {
+        tracing::error!(%error, "no thread for what is told: nothing will be shown or recorded");
+    }
     (Lane { sender, room: Arc::new(Semaphore::new(LANE_BYTES as usize)), gauge, may_miss }, ended)
 }
 
@@ -341,6 +347,9 @@ async fn consume(mut receiver: mpsc::Receiver<Batch>, mut sinks: Sinks, gauge: A
         }
         if receiver.is_empty() {
             sinks.iter_mut().for_each(|sink| sink.idle());
+            if !receiver.is_closed() {
+                std::thread::sleep(REST); // this thread is its own
+            }
         }
         if flush_at.is_some_and(|at| at <= Instant::now()) {
             sinks.iter_mut().for_each(|sink| sink.flush());

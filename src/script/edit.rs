@@ -17,6 +17,10 @@ use std::ops::ControlFlow;
 pub(super) trait Place: Clone + Send + Sync + 'static {
     /// The element itself; opens what is not open yet.
     fn open(&self) -> Fallible<Element>;
+    /// What a path leads to, if it can be read without opening anything: a text or attribute, or nothing.
+    fn read_closed(&self, _path: &Path<'_>) -> Fallible<Option<Option<String>>> {
+        Ok(None)
+    }
     /// As in "this iq".
     fn noun(&self) -> &'static str;
     fn set_attr(&self, name: &str, value: Option<&str>) -> Fallible<()>;
@@ -219,6 +223,9 @@ fn array(found: Vec<Element>, most: usize, function: &str, instead: &str) -> Fal
 
 fn text(place: &impl Place, path: &str) -> Fallible<Dynamic> {
     let path = path::read(path)?;
+    if let Some(text) = place.read_closed(&path)? {
+        return Ok(or_unit(text));
+    }
     let text = match (first(place, &path)?, path.attr) {
         (Some(element), Some(attr)) => element.attr(attr),
         (Some(element), None) => Some(element.text()?),

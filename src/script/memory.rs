@@ -8,8 +8,8 @@ use super::hooks::On;
 use super::session::Session;
 use super::state::Kept;
 use super::timers::Timers;
-use super::{HookCount, ScriptSet, stanza};
-use crate::xml::{Head, Root, View};
+use super::{HookCount, ScriptSet};
+use crate::xml::{Head, Root, View, shared_root};
 use crate::xmpp::{Facts, Kind, Side, Timestamp};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -123,7 +123,7 @@ impl Memory {
     /// Keeps a request that was let in, until it is forgotten; instead of one of the same number.
     pub fn remember(&mut self, number: u64, side: Side, view: &View<'_>) {
         self.forget(number);
-        let (head, root) = (*view.head, stanza::shared(view.root));
+        let (head, root) = (*view.head, shared_root(view.root));
         let request = Request { number, side, bytes: view.bytes.into(), head, root };
         self.request_bytes += request.weight();
         self.requests.push_back(request);

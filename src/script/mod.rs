@@ -33,6 +33,7 @@ mod shared;
 mod sharing;
 mod stanza;
 mod state;
+mod stream;
 mod strings;
 mod timers;
 mod tree;

@@ -33,6 +33,11 @@ pub(super) struct Step<'a> {
 const LONGEST: usize = 4096;
 
 impl Step<'_> {
+    /// Whether the name alone fits.
+    pub(super) fn fits_name(&self, name: &str) -> bool {
+        self.name == name
+    }
+
     pub(super) fn fits(&self, ns: &str, name: &str) -> bool {
         self.name == name && self.ns.is_none_or(|wanted| wanted == ns)
     }

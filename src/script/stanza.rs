@@ -1,19 +1,18 @@
 //! The stanza a hook works on: what Rhai sees as `stanza`.
 //!
-//! Takes a copy of a judged stanza's bytes and head; reading its properties never builds the tree. The first edit (or a
-//! look into the payload) does, and from then on the tree is the truth.
+//! Takes a copy of a judged stanza's bytes and head; reading its properties never builds the tree, nor does reading a few texts
+//! by their paths. The first edit (or an element that a script takes in hand) does, and from then on the tree is the truth.
 
 use super::edit::{self, Place, or_unit};
 use super::element::{self, Element, Shared};
 use super::engine::{Fallible, fail};
-use super::path::Attribute;
+use super::path::{Attribute, Path};
 use super::tree::{ROOT, Tree};
-use super::{budget, members, names};
+use super::{budget, members, names, stream};
 use crate::xml::{self, Head, Root, View, parse_element};
 use crate::xmpp::{Kind, Side, ns};
 use rhai::{Dynamic, Engine, NativeCallContext};
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A handle: Rhai copies values freely, and all copies are the same stanza.
@@ -27,30 +26,14 @@ struct Work {
     bytes: Vec<u8>,
     head: Head,
     root: Arc<Root>,
+    /// How often it was read closed.
+    reads: usize,
     /// Built when first needed.
     tree: Option<Shared>,
 }
 
-thread_local! {
-    /// The root of the stanza before: nearly all streams declare the same, and copying it would be half of what a hook costs.
-    static LAST_ROOT: RefCell<Arc<Root>> = RefCell::default();
-}
-
-pub(super) fn shared(root: &Root) -> Arc<Root> {
-    LAST_ROOT.with_borrow_mut(|last| {
-        if !same_root(last, root) {
-            *last = Arc::new(root.clone());
-        }
-        Arc::clone(last)
-    })
-}
-
-/// Without comparing empty texts, which costs 70 ns here for each (`design.md` §13): one of the prefixes is empty.
-fn same_root(one: &Root, other: &Root) -> bool {
-    let same = |a: &str, b: &str| a.len() == b.len() && (a.is_empty() || a == b);
-    one.decls.len() == other.decls.len()
-        && one.decls.iter().zip(&other.decls).all(|(a, b)| same(&a.0, &b.0) && same(&a.1, &b.1))
-}
+/// So often a stanza is read along its bytes; then its tree is built, which costs as much as some thirty passes over it.
+const CLOSED_READS: usize = 8;
 
 /// What [`Stanza::restore`] goes back to, and how often it was edited by then.
 #[derive(Default)]
@@ -62,8 +45,8 @@ pub(super) struct Saved {
 impl Stanza {
     pub(super) fn new(kind: Kind, view: &View<'_>, side: Side) -> Self {
         let bytes = view.bytes.to_vec();
-        let (head, root) = (*view.head, shared(view.root));
-        Self(Arc::new(Mutex::new(Work { kind, side, bytes, head, root, tree: None })))
+        let (head, root) = (*view.head, xml::shared_root(view.root));
+        Self(Arc::new(Mutex::new(Work { kind, side, bytes, head, root, reads: 0, tree: None })))
     }
 
     /// The state before a script runs: a copy of the tree only if an earlier script has edited it.
@@ -101,6 +84,10 @@ impl Place for Stanza {
         self.work().open()
     }
 
+    fn read_closed(&self, path: &Path<'_>) -> Fallible<Option<Option<String>>> {
+        self.work().read_closed(path)
+    }
+
     fn noun(&self) -> &'static str {
         self.work().kind.name()
     }
@@ -127,6 +114,18 @@ impl Work {
             Ok(tree) => Ok(Element::root(self.tree.insert(Arc::new(Mutex::new(Tree::new(tree)))))),
             Err(why) => fail(format!("this stanza cannot be opened: {why}")),
         }
+    }
+
+    /// What a path leads to, as long as that costs less than to build the tree.
+    fn read_closed(&mut self, path: &Path<'_>) -> Fallible<Option<Option<String>>> {
+        if self.tree.is_some() || path.steps.is_empty() || self.reads >= CLOSED_READS {
+            return Ok(None);
+        }
+        self.reads += 1;
+        let read = stream::read(&self.view(), path);
+        budget::look(1)?;
+        budget::read(read.bytes)?;
+        Ok(Some(read.text))
     }
 
     /// One of the attributes the head knows.

@@ -148,7 +148,10 @@ impl Core {
         let iq = match decision {
             Decision::Change(iq, _) => iq,
             _ => {
-                opened = self.tree(Side::Client, view, out)?; // or the session is over
+                opened = match empty_request(view) {
+                    Some(iq) => iq,
+                    None => self.tree(Side::Client, view, out)?, // or the session is over
+                };
                 &opened
             }
         };
@@ -168,7 +171,7 @@ impl Core {
         })
     }
 
-    /// The answer to a request, and what gives it.
+    /// The answer to a request, by its type and payload, and what gives it.
     fn answer_to(&self, iq: &Element, target: Target) -> Option<(Answer, String)> {
         let mut payloads = iq.children().filter(|child| !child.is(ns::CLIENT, "error"));
         let (Some(payload), None) = (payloads.next(), payloads.next()) else { return None };
@@ -323,6 +326,17 @@ impl Core {
             self.emit(Side::Client, Kind::Iq, &reply, Origin::Made(number, by), pair, out);
         }
     }
+}
+
+/// Type and payload of a request whose payload holds nothing, not even an attribute, as in a ping: no tree is built only to see that.
+fn empty_request(view: &View<'_>) -> Option<Element> {
+    if view.head.elements != 2 {
+        return None;
+    }
+    let mut walk = view.inside(1);
+    let inner = walk.next().filter(|inner| inner.is_bare() && inner.text().is_empty())?;
+    let payload = Element::new(inner.ns(), inner.name);
+    Some(Element::new(ns::CLIENT, "iq").with_attr("type", view.kind()?).with_child(payload))
 }
 
 /// A result from whom the request was sent to.

@@ -57,7 +57,7 @@ impl Core {
         } else if is_result
             && self.authenticated
             && view.head.payload.is_some_and(|payload| view.name_is(&payload, ns::BIND, "bind"))
-            && let Some(jid) = open(view).and_then(|iq| given(&iq))
+            && let Some(jid) = given(view)
         {
             self.bound(jid, out);
         }
@@ -67,6 +67,8 @@ impl Core {
         out.notes.push(Note::Bound(jid.clone()));
         self.account.bind(&jid);
         self.iqs.bound(|address| self.account.peer(address));
+        self.iqs.slim();
+        self.tally.slim();
         self.jid = Some(jid);
         self.scripts_bound(out);
         self.want_profile(out);
@@ -76,8 +78,18 @@ impl Core {
 
 /// The JID a bind result gives. It is the server's word: whether we could prepare it ourselves does not matter (servers
 /// allow resources with characters younger than our tables).
-fn given(iq: &Element) -> Option<String> {
-    let jid = iq.child(ns::BIND, "bind")?.child(ns::BIND, "jid")?.text();
+fn given(view: &View<'_>) -> Option<String> {
+    let mut walk = view.inside(2);
+    let mut within = false;
+    let jid = loop {
+        let inner = walk.next()?;
+        match inner.level {
+            1 if within => return None, // the first is the one that counts
+            1 => within = inner.is(ns::BIND, "bind"),
+            _ if within && inner.is(ns::BIND, "jid") => break inner.text(),
+            _ => {}
+        }
+    };
     let jid = jid.trim();
     let full = jid.split_once('/').is_some_and(|(bare, resource)| !bare.is_empty() && !resource.is_empty());
     (full && jid.len() <= JID_BYTES && !jid.contains(char::is_control)).then(|| jid.to_owned())

@@ -21,14 +21,15 @@ const TIMERS_AT_ONCE: usize = 64;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Memories {
     live: Memory,
-    shadow: Memory,
+    /// None where there are no shadow scripts.
+    shadow: Option<Box<Memory>>,
     /// How many requests were numbered, to remember them by. Connections of one session go on counting.
     requests: u64,
 }
 
 impl Memories {
     pub(super) fn weight(&self) -> usize {
-        self.live.weight() + self.shadow.weight()
+        self.live.weight() + self.shadow.as_ref().map_or(0, |memory| memory.weight())
     }
 
     /// A number to remember a request by.
@@ -40,7 +41,9 @@ impl Memories {
     /// A request is done with.
     pub(super) fn forget(&mut self, number: u64) {
         self.live.forget(number);
-        self.shadow.forget(number);
+        if let Some(memory) = &mut self.shadow {
+            memory.forget(number);
+        }
     }
 }
 
@@ -132,9 +135,9 @@ impl Core {
         if self.policy.shadow.is_empty() {
             return None;
         }
-        let mut memory = std::mem::take(&mut self.memories.shadow);
+        let mut memory = self.memories.shadow.take().unwrap_or_default();
         let result = work(&self.policy.shadow, &self.facts(side), &mut memory);
-        self.memories.shadow = memory;
+        self.memories.shadow = Some(memory);
         Some(result)
     }
 
@@ -226,7 +229,7 @@ impl Core {
     pub(super) fn script_deadline(&self) -> Option<Timestamp> {
         let of = |scripts: &ScriptSet, memory: &Memory| if scripts.is_empty() { None } else { memory.deadline() };
         let live = of(&self.policy.scripts, &self.memories.live);
-        let shadow = of(&self.policy.shadow, &self.memories.shadow);
+        let shadow = self.memories.shadow.as_ref().and_then(|memory| of(&self.policy.shadow, memory));
         [live, shadow, self.asks.next()].into_iter().flatten().min()
     }
 
@@ -274,7 +277,7 @@ impl Core {
             self.memories.live.remember(number, side, view);
         }
         if self.policy.shadow.remembers() {
-            self.memories.shadow.remember(number, side, view);
+            self.memories.shadow.get_or_insert_default().remember(number, side, view);
         }
     }
 
@@ -323,7 +326,11 @@ impl Core {
     pub(super) fn give_up_scripts(&mut self) -> (Memories, Asks) {
         self.count_hooks();
         let Memories { live, shadow, requests } = self.memories.clone();
-        let memories = Memories { live: live.carried_over(), shadow: shadow.carried_over(), requests };
+        let memories = Memories {
+            live: live.carried_over(),
+            shadow: shadow.map(|memory| Box::new(memory.carried_over())),
+            requests,
+        };
         (memories, std::mem::take(&mut self.asks))
     }
 

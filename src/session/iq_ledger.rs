@@ -308,6 +308,15 @@ impl IqLedger {
         }
     }
 
+    /// A login has ended: what it needed is given back, if nothing is under way.
+    pub(super) fn slim(&mut self) {
+        for table in &mut self.tables {
+            if table.chains.is_empty() {
+                *table = Table { evicted: table.evicted, ..Table::default() };
+            }
+        }
+    }
+
     /// Goes on after a resumption `later` microseconds later: nobody could answer meanwhile. Numbers of items mean nothing
     /// any more, and namespaces have other places.
     pub(super) fn carry_over(&mut self, later: u64, place: impl Fn(usize) -> usize) {

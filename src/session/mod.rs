@@ -231,6 +231,7 @@ impl Session {
             used
         };
         self.core.begins(side, used > 0);
+        self.scanners[side.index()].rest();
         self.core.bound_held(side, out);
     }
 
@@ -279,7 +280,10 @@ impl Session {
         }
         match kind {
             ItemKind::Space => self.core.space(side, bytes, out),
-            ItemKind::Open => self.core.header_in(side, scanner.open(), bytes, out),
+            ItemKind::Open => {
+                self.core.header_in(side, scanner.open(), bytes, out);
+                self.scanners[side.index()].forget_open();
+            }
             ItemKind::Close => self.core.peer_closed(side, bytes, out),
             ItemKind::Element if head.untidy => match normalise(bytes, root) {
                 Some((tidy, head)) => {

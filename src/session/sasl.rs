@@ -17,14 +17,13 @@ impl Core {
             return self.unexpected(Side::Client, view, out);
         }
         if view.name() == "auth" {
-            let Some(auth) = self.tree(Side::Client, view, out) else { return };
-            let mechanism = auth.attr("mechanism").unwrap_or_default().to_owned();
+            let mechanism = view.attr("mechanism").unwrap_or_default().into_owned();
             if is_stripped(&mechanism) {
                 let number = self.note_in(Side::Client, What::Other, view.bytes, Fate::Handled, out);
                 let text = "this mechanism cannot pass through a proxy that terminates TLS";
                 return self.refuse_mechanism(number, Failure::InvalidMechanism, text, out);
             }
-            self.sasl.said_y = mechanism.starts_with("SCRAM-") && says_y(auth.text().trim());
+            self.sasl.said_y = mechanism.starts_with("SCRAM-") && says_y(view.text().trim());
             let bare = !self.leg_ref(Side::Client).tls && self.leg_ref(Side::Server).tls;
             if mechanism == "PLAIN" && bare {
                 let text =

@@ -88,6 +88,11 @@ impl IqCount {
 }
 
 impl Tally {
+    /// Gives back room that is not needed yet.
+    pub(super) fn slim(&mut self) {
+        self.iqs.shrink_to_fit();
+    }
+
     /// Adds another session's counts.
     pub fn add(&mut self, other: &Self) {
         for (mine, theirs) in self.stanzas.iter_mut().flatten().zip(other.stanzas.iter().flatten()) {

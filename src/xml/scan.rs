@@ -18,6 +18,7 @@ mod names;
 mod place;
 mod prolog;
 mod refs;
+mod room;
 mod scope;
 mod tag;
 mod tidy;
@@ -26,15 +27,17 @@ mod utf8;
 pub use tidy::normalise;
 
 pub(super) use bytes::same;
-pub(super) use refs::value_text;
+pub(super) use refs::{content_text, value_text};
 pub(super) use scope::slice;
 
-use super::{Head, Limits, OpenTag, Root, Span};
+use super::{Head, Limits, OpenTag, Root, Span, shared_root};
 use bytes::{is_space, skip_space, text_end};
 use judge::Prefixed;
 use prolog::Start;
 use refs::Ref;
+use room::Room;
 use scope::{Bound, Scope};
+use std::sync::Arc;
 use tag::Tag;
 
 /// Why bytes were refused. Each maps to one stream error condition of RFC 6120 §4.9.3 (in `xmpp::error`).
@@ -128,7 +131,7 @@ enum State {
 
 /// An element that is open.
 #[derive(Clone, Copy, Debug)]
-struct Opened {
+pub(super) struct Opened {
     name: Span,
     /// [`Scope::mark`] before its own declarations.
     mark: usize,
@@ -166,6 +169,8 @@ pub struct Scanner {
     /// Whether nothing of the document has been given out yet.
     first: bool,
     refused: Option<Refusal>,
+    /// Whether it has the room to read that it gives back when it rests.
+    has_room: bool,
     tag: Tag,
     scope: Scope,
     stack: Vec<Opened>,
@@ -176,7 +181,9 @@ pub struct Scanner {
     /// ...and that of the first-level element.
     own: Bound,
     head: Head,
-    open: OpenTag,
+    root: Arc<Root>,
+    /// The header, until it is forgotten.
+    open: Option<Box<OpenTag>>,
 }
 
 /// Offsets are kept in 32 bits.
@@ -198,6 +205,7 @@ impl Scanner {
             returns: 0,
             first: true,
             refused: None,
+            has_room: false,
             tag: Tag::default(),
             scope: Scope::default(),
             stack: Vec::new(),
@@ -206,7 +214,8 @@ impl Scanner {
             bound: Bound::default(),
             own: Bound::default(),
             head: Head::default(),
-            open: OpenTag::default(),
+            root: Arc::default(),
+            open: None,
         }
     }
     /// A scanner inside a root that was read elsewhere: it expects first-level elements, and no end tag for the root.
@@ -217,7 +226,7 @@ impl Scanner {
         scanner.state = State::Text;
         scanner.first = false;
         scanner.scope.set_root(root);
-        scanner.open.root = root.clone();
+        scanner.root = shared_root(root);
         scanner
     }
     /// Looks for the next finished item. `buf` must begin where the unfinished item begins, and hold the bytes given
@@ -225,6 +234,10 @@ impl Scanner {
     pub fn scan(&mut self, buf: &[u8]) -> Step {
         if let Some(refusal) = self.refused {
             return Step::Refused(refusal);
+        }
+        if !self.has_room {
+            self.has_room = true;
+            self.exchange(&mut Room::take());
         }
         match self.step(buf) {
             Ok(None) => Step::More,
@@ -239,6 +252,26 @@ impl Scanner {
             }
         }
     }
+    /// No more will come for a while: between two items, what is needed only to read is given back.
+    pub fn rest(&mut self) {
+        let between = self.pos == 0 && self.place == Place::Stream && self.stack.is_empty();
+        if self.has_room && between {
+            self.has_room = false;
+            let mut room = Room::default();
+            self.exchange(&mut room);
+            room.give();
+        }
+    }
+    /// The stream header has been read by whoever wanted to: all of it but what it declared is forgotten.
+    pub fn forget_open(&mut self) {
+        self.open = None;
+    }
+    fn exchange(&mut self, room: &mut Room) {
+        std::mem::swap(&mut self.tag.attrs, &mut room.attrs);
+        std::mem::swap(&mut self.scratch, &mut room.scratch);
+        std::mem::swap(&mut self.stack, &mut room.stack);
+        self.scope.exchange(&mut room.decls);
+    }
     /// The head of the element just finished.
     #[must_use]
     pub fn head(&self) -> &Head {
@@ -247,12 +280,14 @@ impl Scanner {
     /// The root's start tag, once seen.
     #[must_use]
     pub fn open(&self) -> &OpenTag {
-        &self.open
+        static NONE: OpenTag =
+            OpenTag { ns: String::new(), name: String::new(), attrs: Vec::new(), root: Root { decls: Vec::new() } };
+        self.open.as_deref().unwrap_or(&NONE)
     }
     /// What the root declared.
     #[must_use]
     pub fn root(&self) -> &Root {
-        &self.open.root
+        &self.root
     }
     /// Changes the limits; holds from the next first-level element on.
     pub fn set_limits(&mut self, limits: Limits) {

@@ -3,9 +3,9 @@
 //! Takes bytes the scanner has accepted and their root, gives levels and expanded names. One pass over the bytes; nothing is
 //! allocated for an element, unless it declares a namespace. Must not judge, nor panic on bytes that nobody has judged.
 
-use super::scan::{same, value_text};
+use super::scan::{content_text, same, value_text};
 use super::{Root, View, XML_NS};
-use memchr::{memchr, memmem};
+use memchr::{memchr, memchr3, memmem};
 use std::borrow::Cow;
 
 /// A walk through an element; see [`View::inside`].
@@ -39,6 +39,8 @@ pub struct Inner<'w, 'a> {
     /// Local name.
     pub name: &'a str,
     prefix: &'a [u8],
+    /// Its start tag, from behind its name on.
+    tag: &'a [u8],
     walk: &'w Walk<'a>,
 }
 
@@ -47,6 +49,14 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn inside(&self, deepest: usize) -> Walk<'a> {
         Walk { bytes: self.bytes, root: self.root, at: 0, open: 0, deepest, defaults: Vec::new(), prefixed: Vec::new() }
+    }
+    /// The character data directly inside, joined.
+    #[must_use]
+    pub fn text(&self) -> Cow<'a, str> {
+        match self.start_tag().and_then(|tag| self.bytes.get(tag.len()..)) {
+            Some(inside) => text_inside(inside),
+            None => Cow::Borrowed(""),
+        }
     }
     /// Its start tag.
     pub(super) fn start_tag(&self) -> Option<&'a [u8]> {
@@ -75,8 +85,9 @@ impl<'a> Walk<'a> {
                             Some(colon) => (name.get(..colon)?, name.get(colon + 1..)?),
                             None => (&b""[..], name),
                         };
+                        let tag = self.bytes.get(here + 1 + name.len()..self.at)?;
                         let name = std::str::from_utf8(local).ok()?;
-                        return Some(Inner { level, name, prefix, walk: self });
+                        return Some(Inner { level, name, prefix, tag, walk: self });
                     }
                 }
             }
@@ -140,6 +151,110 @@ impl<'w> Inner<'w, '_> {
     #[must_use]
     pub fn is(&self, ns: &str, name: &str) -> bool {
         self.name == name && self.ns() == ns
+    }
+    /// The value of an attribute, by its expanded name. Reads the start tag again.
+    #[must_use]
+    pub fn attr(&self, ns: &str, name: &str) -> Option<Cow<'w, str>> {
+        let mut rest = self.tag;
+        loop {
+            rest = rest.trim_ascii_start();
+            if matches!(rest.first()?, b'>' | b'/') {
+                return None;
+            }
+            let (written, value, behind) = attribute(rest)?;
+            rest = behind;
+            let (prefix, local) = match memchr(b':', written) {
+                Some(colon) => (written.get(..colon)?, written.get(colon + 1..)?),
+                None => (&b""[..], written),
+            };
+            // Without a prefix an attribute is in no namespace, whatever the default one is.
+            let fits = |prefix: &[u8]| if prefix.is_empty() { ns.is_empty() } else { self.walk.ns(prefix) == ns };
+            if local == name.as_bytes() && declared(written).is_none() && fits(prefix) {
+                return Some(value_text(value));
+            }
+        }
+    }
+    /// The character data directly inside, joined. Reads on to its end tag.
+    #[must_use]
+    pub fn text(&self) -> Cow<'w, str> {
+        match self.walk.bytes.get(self.walk.at..) {
+            Some(inside) if !self.tag.ends_with(b"/>") => text_inside(inside),
+            _ => Cow::Borrowed(""),
+        }
+    }
+    /// Whether its start tag has no attributes, but declarations of namespaces.
+    #[must_use]
+    pub fn is_bare(&self) -> bool {
+        let mut rest = self.tag.trim_ascii_start();
+        while !matches!(rest.first(), None | Some(b'>' | b'/')) {
+            match attribute(rest) {
+                Some((name, _, behind)) if declared(name).is_some() => rest = behind.trim_ascii_start(),
+                _ => return false,
+            }
+        }
+        true
+    }
+    /// How many bytes of the whole stand before what is inside of it.
+    #[must_use]
+    pub fn at(&self) -> usize {
+        self.walk.at
+    }
+}
+
+/// The character data up to the end tag that ends what `inside` begins in.
+fn text_inside(inside: &[u8]) -> Cow<'_, str> {
+    let mut out = Cow::Borrowed("");
+    let _ = direct_text(inside, &mut out); // nothing is missing in what was judged
+    out
+}
+
+/// Joins the character data up to the end tag that ends what `inside` begins in.
+fn direct_text<'a>(mut inside: &'a [u8], out: &mut Cow<'a, str>) -> Option<()> {
+    let mut open = 0_usize;
+    loop {
+        let (text, markup) = inside.split_at_checked(memchr(b'<', inside)?)?;
+        if open == 0 {
+            push(out, content_text(text, true));
+        }
+        match markup.get(1)? {
+            b'!' => {
+                let (data, rest) = markup.split_at_checked(memmem::find(markup, b"]]>")?)?;
+                if open == 0 {
+                    push(out, content_text(data.strip_prefix(b"<![CDATA[")?, false));
+                }
+                inside = rest.get(3..)?;
+            }
+            b'/' => {
+                open = open.checked_sub(1)?;
+                inside = markup.get(memchr(b'>', markup)? + 1..)?;
+            }
+            _ => {
+                let (empty, rest) = over_tag(markup)?;
+                open += usize::from(!empty);
+                inside = rest;
+            }
+        }
+    }
+}
+
+/// Behind the start tag that `markup` begins with, and whether it is an empty element's.
+fn over_tag(markup: &[u8]) -> Option<(bool, &[u8])> {
+    let mut at = 1;
+    loop {
+        at += memchr3(b'>', b'"', b'\'', markup.get(at..)?)?;
+        let found = *markup.get(at)?;
+        if found == b'>' {
+            return Some((markup.get(at - 1) == Some(&b'/'), markup.get(at + 1..)?));
+        }
+        at += 2 + memchr(found, markup.get(at + 1..)?)?;
+    }
+}
+
+fn push<'a>(out: &mut Cow<'a, str>, more: Cow<'a, str>) {
+    if out.is_empty() {
+        *out = more;
+    } else if !more.is_empty() {
+        out.to_mut().push_str(&more);
     }
 }
 

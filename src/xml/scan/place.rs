@@ -8,13 +8,13 @@ use super::refs::value_text;
 use super::scope::{Known, slice};
 use super::tag::Written;
 use super::{Bad, Fault, ItemKind, Opened, Place, Scanner};
-use crate::xml::{Head, Name, OpenAttr, OpenTag, Root, XML_NS};
+use crate::xml::{Head, Name, OpenAttr, OpenTag, Root, XML_NS, shared_root};
 
 impl Scanner {
     /// A start tag is whole; it was an empty element if `empty`.
     pub(super) fn start_tag(&mut self, buf: &[u8], empty: bool) -> Result<Option<ItemKind>, Bad> {
         let mark = self.scope.mark();
-        let around = Around { buf, root: &self.open.root };
+        let around = Around { buf, root: &self.root };
         let leans = judge(&self.tag, &mut self.scope, around, &self.limits, &mut self.scratch, &mut self.bound)?;
         if self.place == Place::Prolog {
             return self.root_tag(buf, empty);
@@ -68,7 +68,7 @@ impl Scanner {
             let name = Name { ns: self.scope.ns_ref(self.bound), local };
             head.children += 1;
             head.first_child.get_or_insert(name);
-            if same(slice(buf, local), b"error") && self.scope.equal(buf, &self.open.root, self.bound, self.own) {
+            if same(slice(buf, local), b"error") && self.scope.equal(buf, &self.root, self.bound, self.own) {
                 head.errors += 1;
             } else {
                 head.payload.get_or_insert(name);
@@ -100,8 +100,9 @@ impl Scanner {
         let root = self.scope.to_root(buf);
         self.root_name.clear();
         self.root_name.extend_from_slice(slice(buf, self.tag.name.raw()));
-        self.open = OpenTag { ns, name: owned(slice(buf, self.tag.name.local())), attrs, root };
-        self.scope.set_root(&self.open.root);
+        self.scope.set_root(&root);
+        self.root = shared_root(&root);
+        self.open = Some(Box::new(OpenTag { ns, name: owned(slice(buf, self.tag.name.local())), attrs, root }));
         self.place = Place::Stream;
         Ok(Some(ItemKind::Open))
     }

@@ -114,6 +114,31 @@ pub(crate) fn value_text(raw: &[u8]) -> Cow<'_, str> {
     out.into()
 }
 
+/// The character data that raw bytes between two pieces of markup stand for (XML 1.0 §2.11): references resolved unless it is a CDATA
+/// section's, line ends made one character.
+pub(crate) fn content_text(raw: &[u8], references: bool) -> Cow<'_, str> {
+    let special = |b: u8| b == b'\r' || references && b == b'&';
+    if !raw.iter().copied().any(special) {
+        return std::str::from_utf8(raw).map_or(Cow::Borrowed(""), Cow::Borrowed);
+    }
+    let whole = String::from_utf8_lossy(raw);
+    let mut rest: &str = &whole;
+    let mut out = String::with_capacity(raw.len());
+    while let Some(at) = rest.bytes().position(special) {
+        let (plain, found) = rest.split_at(at);
+        out.push_str(plain);
+        let (c, len) = match found.as_bytes() {
+            [b'\r', b'\n', ..] => ('\n', 2),
+            [b'\r', ..] => ('\n', 1),
+            reference => read_special(reference).unwrap_or(('&', 1)),
+        };
+        out.push(c);
+        rest = found.get(len..).unwrap_or_default();
+    }
+    out.push_str(rest);
+    out.into()
+}
+
 fn read_special(bytes: &[u8]) -> Option<(char, usize)> {
     match bytes {
         [b'\r', b'\n', ..] => Some((' ', 2)),

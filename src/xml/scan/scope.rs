@@ -70,7 +70,7 @@ impl Bound {
 
 /// One declaration inside the element being read.
 #[derive(Clone, Copy, Debug)]
-struct Decl {
+pub(super) struct Decl {
     prefix: Span,
     value: Value,
     /// The name itself, if the value is written with references: a place in [`Scope::unescaped`].
@@ -113,6 +113,10 @@ impl Scope {
                 self.root_default = bound;
             }
         }
+    }
+    /// Exchanges the room for declarations; there are none.
+    pub(super) fn exchange(&mut self, decls: &mut Vec<Decl>) {
+        std::mem::swap(&mut self.decls, decls);
     }
     /// How many declarations the open elements have made: give it back to [`Self::close`].
     pub(super) fn mark(&self) -> usize {
