@@ -10,7 +10,7 @@ pub(crate) const HELP: &str = "cargo bench --bench load [-- OPTIONS]
   --quick             a look: one short round, 200 idle sessions
   --only WORD[,WORD]  only what has such a word in its name: loads, what is between, `plain` or `tls`;
                       the server itself and the bare relay always stay
-  --rounds N          how often everything is measured, in turn [5]
+  --rounds N          how often everything is measured, in turn [4]
   --seconds S         for how long each time [0.3]
   --connections N     how many clients [50]
   --idle N            how many idle sessions [5000]";
@@ -33,7 +33,7 @@ impl Options {
         let mut options = Self {
             smoke: false,
             only: Vec::new(),
-            rounds: 5,
+            rounds: 4,
             time: Duration::from_millis(300),
             connections: 50,
             idle: 5000,
