@@ -12,8 +12,8 @@
 mod peers;
 
 use peers::{
-    CLEAR, Capture, Client, DOMAIN, Iqtap, Login, Make, Need, Prosody, Raw, Seen, Stage, builtin, check_pairs, have,
-    tests, text, user,
+    CLEAR, Capture, Client, DOMAIN, Iqtap, Login, Make, Need, Prosody, Raw, Seen, Stage, builtin, check_formed,
+    check_pairs, have, tests, text, user,
 };
 use serde_json::{Value, json};
 use std::io::Write as _;
@@ -307,6 +307,7 @@ fn a_ping_answered_here_costs_no_traffic() {
         ping(iqtap.port, &account, PINGS);
         assert!(iqtap.stop().success(), "{}", iqtap.log());
         let capture = Capture(&path);
+        check_formed(&capture, &[]);
         check_pairs(&capture, &[]);
         let frames = |filter: &str| {
             let numbers = capture.field(filter, "frame.number");

@@ -12,7 +12,7 @@
 
 mod peers;
 
-use peers::{Capture, Client, Login, Need, PATIENCE, Prosody, check_book, check_pairs, have, run, user};
+use peers::{Capture, Client, Login, Need, PATIENCE, Prosody, check_book, check_formed, check_pairs, have, run, user};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -97,6 +97,7 @@ fn a_recording_of_wiresharks_is_read() {
     recording.stop_after(&file, b"</stream:stream>");
 
     let path = file.to_str().unwrap();
+    check_formed(&Capture(&file), &["-d", &format!("tcp.port=={port},xmpp")]);
     check_pairs(&Capture(&file), &["-d", &format!("tcp.port=={port},xmpp")]);
     check_book(&Capture(&file), "1");
 

@@ -26,6 +26,12 @@ pub(crate) fn check_readable(capture: &Capture<'_>, clients: &[&Seen]) {
     assert!(clients.is_empty() || agreed >= FEW, "{agreed} pairs");
 }
 
+/// Wireshark calls no packet malformed, but for the end tag alone (see [`check_readable`]). `options` are for tshark.
+pub(crate) fn check_formed(capture: &Capture<'_>, options: &[&str]) {
+    let malformed = capture.tshark(&[options, &["-2", "-Y", "_ws.malformed && !xmpp.stream_end"]].concat());
+    assert_eq!(malformed, Vec::<String>::new());
+}
+
 /// In what is recorded of a client there are at least so many requests: a check of fewer has seen nothing.
 const FEW: usize = 3;
 

@@ -31,7 +31,9 @@ mod upstream;
 
 pub(crate) use builtin::{builtin, go, pushes, raw, refused, sees, somebody};
 pub(crate) use certs::Certs;
-pub(crate) use checks::{check_book, check_no_secret, check_pairs, check_readable, check_replays, lawful, pairs, run};
+pub(crate) use checks::{
+    check_book, check_formed, check_no_secret, check_pairs, check_readable, check_replays, lawful, pairs, run,
+};
 pub(crate) use client::{Client, Login, Seen, Stream};
 pub(crate) use iqtap::{CLEAR, Iqtap};
 pub(crate) use prosody::Prosody;

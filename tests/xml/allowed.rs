@@ -58,8 +58,10 @@ pub(crate) fn for_rxml(document: &[u8], accepted: bool) -> Vec<u8> {
     {
         document = &document[end + 2..];
     }
-    if !document.trim_ascii_start().starts_with(b"<?") {
-        document = document.trim_ascii_start();
+    // White space as XML has it (2.3): a form feed, which Rust counts too, is forbidden.
+    let white = document.iter().take_while(|byte| b" \t\r\n".contains(byte)).count();
+    if !document[white..].starts_with(b"<?") {
+        document = &document[white..];
     }
     for (i, &b) in document.iter().enumerate() {
         match b {
