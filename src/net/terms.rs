@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// What [`Terms`] are made of.
+/// What sessions begin with, as it was configured.
 #[derive(Clone, Debug)]
 pub struct TermsSetup {
     /// Where the traffic of clients goes.
